@@ -1,0 +1,311 @@
+"""The contract of a backend: what every vendor's module promises, in prose and signatures.
+
+Invariants, proved by the conformance suite:
+
+1. Scores are higher-is-nearer (records.Metric). Backends agree: COSINE within 1e-4, DOT within 1e-4 * max(1, |s|),
+   EUCLIDEAN squared within 1e-5 * (|q|^2 + |x|^2). Hits come sorted by score, highest first, then by id. `score_threshold` keeps
+   score >= threshold.
+2. If k records match, k come back; with `exact`, the k nearest. Without, recall@10 is at least 0.95.
+3. A filter means what filters.matches says. What a backend cannot do it refuses with UnsupportedError; it never
+   answers as if the filter, the threshold or the field had not been there.
+4. Ids are unique in a namespace; nothing crosses a namespace. An upsert replaces the whole record. Records of a batch are applied in
+   order. count, list and search agree.
+5. A write returns when what `acknowledgement` asks is true. A failed record fails alone, as a value in WriteResult. A write that raises
+   stored nothing. Inputs are never mutated.
+6. A read that carries the token of a write sees that write.
+7. `vector` of a Record is the original as written, whatever the index keeps.
+
+The caller has validated: names and ids, dtype float32, C order, shape (n, dimension), finite, not zero under COSINE, metadata of the
+types of records.MetadataValue, top_k >= 1. Backends check shape again (DimensionMismatchError), because it is cheap.
+
+All methods are called on one event loop; none may block it for longer than a short search takes. Cancelling a call leaves
+the backend usable; a cancelled write may or may not have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from vecgate_backends.errors import VecgateError
+from vecgate_backends.filters import Filter, Scalar
+from vecgate_backends.records import (
+    Acknowledgement,
+    CollectionSize,
+    CollectionSpec,
+    Fields,
+    FloatMatrix,
+    FloatVector,
+    Metadata,
+    MetadataValue,
+    Metric,
+    Record,
+    RecordBatch,
+    Timestamp,
+    WriteMode,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do, as data; see vecgate.v1.Capabilities for the meaning of each. The suite tests the claims."""
+
+    metrics: frozenset[Metric] = frozenset(Metric)
+    max_dimension: int = 65_536
+    index_kinds: frozenset[str] = frozenset({"flat"})
+    durable: bool = False
+    searchable_on_write: bool = True
+    exact_search: bool = True
+    consistency_tokens: bool = True
+    filtered_writes: bool = True
+    field_stats: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ByIds:
+    """The records with these ids."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByFilter:
+    """The records that match."""
+
+    filter: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """Every record of the namespace."""
+
+
+Selector: TypeAlias = ByIds | ByFilter | Everything
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChanges:
+    """Fields to set and names to remove; other fields stay."""
+
+    set: Metadata
+    remove: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search. `exact`: compare with every record. `ef`, `nprobe`: breadth, ignored by index kinds without them."""
+
+    top_k: int = 10
+    filter: Filter | None = None
+    score_threshold: float | None = None
+    fields: Fields = field(default_factory=Fields)
+    exact: bool = False
+    ef: int | None = None
+    nprobe: int | None = None
+    consistency_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a search did: a sentence and the numbers behind it."""
+
+    plan: str
+    details: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The answer to one query: ids and scores, shape (hits,), sorted; `records` is None when ids alone were asked for."""
+
+    ids: Sequence[str]
+    scores: FloatVector
+    records: Sequence[Record] | None
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of a batch: None or the error, one a record; whether a search sees it; the token to read it by."""
+
+    errors: Sequence[VecgateError | None]
+    searchable: bool
+    consistency_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeResult:
+    """What became of a delete or an update of metadata: how many records were selected."""
+
+    matched: int
+    searchable: bool
+    consistency_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records in the collection's listing order, and where the next page starts; None at the end."""
+
+    records: Sequence[Record]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStats:
+    """A metadata field over the selected records.
+
+    Attributes:
+        values: distinct values with their counts, most frequent first, then by type and value; cut at the asked limit.
+            An element of a list counts once a record. 1 and 1.0 are one value.
+        distinct: how many distinct values there are in all.
+        present: records that have the field. missing: those that lack it.
+        numbers: smallest and largest number, None without numbers. timestamps: likewise.
+    """
+
+    values: Sequence[tuple[Scalar, int]]
+    distinct: int
+    present: int
+    missing: int
+    numbers: tuple[int | float, int | float] | None
+    timestamps: tuple[Timestamp, Timestamp] | None
+
+
+class Collection(Protocol):
+    """One open collection. Every method may raise BackendUnavailableError, CollectionNotFoundError once it was deleted, and
+    TokenInvalidError for a consistency token of another collection.
+    """  # noqa: D205  # one sentence, two lines
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """Its settings."""
+
+    async def size(self) -> CollectionSize:
+        """Count records by namespace."""
+
+    async def upsert(
+        self, namespace: str, batch: RecordBatch, *, mode: WriteMode, acknowledgement: Acknowledgement
+    ) -> WriteResult:
+        """Write records. INSERT fails existing ids with RecordExistsError, UPDATE missing ones with RecordNotFoundError.
+
+        Raises:
+            DimensionMismatchError: `vectors` is not (n, dimension); nothing was stored.
+            StorageFullError: nothing was stored.
+        """
+
+    async def update_metadata(
+        self, namespace: str, selector: Selector, changes: MetadataChanges, *, acknowledgement: Acknowledgement
+    ) -> ChangeResult:
+        """Set and remove metadata fields of the selected records; text and vector stay."""
+
+    async def delete(
+        self, namespace: str, selector: Selector, *, dry_run: bool, acknowledgement: Acknowledgement
+    ) -> ChangeResult:
+        """Remove the selected records; with `dry_run` only count them."""
+
+    async def search(self, namespace: str, queries: FloatMatrix, options: SearchOptions) -> Sequence[Hits]:
+        """Find the nearest records to each row of `queries`, shape (n, dimension), n >= 1."""
+
+    async def get(
+        self, namespace: str, ids: Sequence[str], fields: Fields, *, consistency_token: str | None = None
+    ) -> Sequence[Record | None]:
+        """Read records by id, in the order asked; None for those not stored."""
+
+    async def count(self, namespace: str, selector: Selector, *, consistency_token: str | None = None) -> int:
+        """Count the selected records, exactly."""
+
+    async def list_records(
+        self,
+        namespace: str,
+        filter: Filter | None,  # noqa: A002  # the domain's word
+        *,
+        cursor: str | None,
+        limit: int,
+        fields: Fields,
+        consistency_token: str | None = None,
+    ) -> Page:
+        """Page through records in a stable order; what exists from first page to last comes exactly once."""
+
+    async def field_stats(
+        self,
+        namespace: str,
+        field: str,
+        filter: Filter | None,  # noqa: A002  # the domain's word
+        *,
+        limit: int,
+        consistency_token: str | None = None,
+    ) -> FieldStats:
+        """Describe a metadata field over the records that match."""
+
+
+class Backend(Protocol):
+    """One configured backend. Built with an instance of its `Options`, started once, closed once."""
+
+    Options: ClassVar[type[Any]]
+    """A frozen dataclass with a default for each option; its docstring documents them."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    async def start(self) -> None:
+        """Open files or connections.
+
+        Raises:
+            StoreLockedError, StorageCorruptError, ConfigurationError: it cannot be used at all.
+        """
+
+    async def close(self) -> None:
+        """Finish writes under way, then release everything; idempotent."""
+
+    async def check(self) -> None:
+        """Answer quickly whether it works now.
+
+        Raises:
+            BackendUnavailableError: it does not.
+        """
+
+    async def create_collection(self, spec: CollectionSpec) -> None:
+        """Make a collection, durably where the backend is durable.
+
+        Raises:
+            CollectionExistsError: one of that name exists.
+            IndexUnsupportedError: `spec.index` is of a kind it does not build.
+        """
+
+    async def collection(self, name: str) -> Collection:
+        """Return the open collection.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+            StorageCorruptError: it cannot be read.
+        """
+
+    async def list_collections(self) -> Sequence[CollectionSpec]:
+        """Return the settings of every collection, by name."""
+
+    async def delete_collection(self, name: str) -> None:
+        """Remove a collection and all its records.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+        """
+
+
+__all__ = [
+    "Backend",
+    "ByFilter",
+    "ByIds",
+    "Capabilities",
+    "ChangeResult",
+    "Collection",
+    "Everything",
+    "Explanation",
+    "FieldStats",
+    "Hits",
+    "MetadataChanges",
+    "MetadataValue",
+    "Page",
+    "SearchOptions",
+    "Selector",
+    "WriteResult",
+]

@@ -1,0 +1,1 @@
+"""The vecgate server: configuration, service, translation, encoder pool, health."""

@@ -1,0 +1,1 @@
+"""Encoders: text into vectors, by sentence-transformers models."""

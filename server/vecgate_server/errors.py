@@ -1,0 +1,116 @@
+"""The server's own leaves on the error tree of vecgate_backends.errors.
+
+InvalidArgumentError
+├── NotFiniteError              VECTOR_NOT_FINITE
+├── ZeroVectorError             ZERO_VECTOR
+├── MetadataValueError          METADATA_VALUE (unset, not finite, of a type not taken)
+├── TextTooLongError            TEXT_TOO_LONG
+└── LimitExceededError          LIMIT_EXCEEDED
+MissingError
+├── ModelNotFoundError          MODEL_NOT_FOUND
+└── BackendNotFoundError        BACKEND_NOT_FOUND
+PreconditionError
+├── ModelMismatchError          MODEL_MISMATCH
+└── CollectionUnboundError      COLLECTION_UNBOUND
+UnsupportedError
+├── NotYetError                 NOT_IMPLEMENTED
+└── DimensionsUnsupportedError  DIMENSIONS_UNSUPPORTED
+ExhaustedError
+└── EncoderBusyError            ENCODER_BUSY
+UnavailableError
+├── ModelUnavailableError       MODEL_UNAVAILABLE
+└── ShuttingDownError           SHUTTING_DOWN
+"""
+
+from vecgate_backends.errors import (
+    ExhaustedError,
+    InvalidArgumentError,
+    MissingError,
+    PreconditionError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+
+class NotFiniteError(InvalidArgumentError):
+    """A vector holds NaN or infinity."""
+
+    reason = "VECTOR_NOT_FINITE"
+
+
+class ZeroVectorError(InvalidArgumentError):
+    """A vector of zeros has no direction, so COSINE cannot use it."""
+
+    reason = "ZERO_VECTOR"
+
+
+class MetadataValueError(InvalidArgumentError):
+    """A metadata value is unset, not finite or otherwise not storable."""
+
+    reason = "METADATA_VALUE"
+
+
+class TextTooLongError(InvalidArgumentError):
+    """A text has more tokens than the model reads, and truncation was not asked for."""
+
+    reason = "TEXT_TOO_LONG"
+
+
+class LimitExceededError(InvalidArgumentError):
+    """A documented limit was passed; the message names it."""
+
+    reason = "LIMIT_EXCEEDED"
+
+
+class ModelNotFoundError(MissingError):
+    """The server is not configured for this model."""
+
+    reason = "MODEL_NOT_FOUND"
+
+
+class BackendNotFoundError(MissingError):
+    """The server is not configured for this backend."""
+
+    reason = "BACKEND_NOT_FOUND"
+
+
+class ModelMismatchError(PreconditionError):
+    """The model at hand is not the one the collection is bound to, whatever its name."""
+
+    reason = "MODEL_MISMATCH"
+
+
+class CollectionUnboundError(PreconditionError):
+    """The collection takes raw vectors only."""
+
+    reason = "COLLECTION_UNBOUND"
+
+
+class NotYetError(UnsupportedError):
+    """Part of the API that this version does not do yet."""
+
+    reason = "NOT_IMPLEMENTED"
+
+
+class DimensionsUnsupportedError(UnsupportedError):
+    """The model's vectors cannot be shortened."""
+
+    reason = "DIMENSIONS_UNSUPPORTED"
+
+
+class EncoderBusyError(ExhaustedError):
+    """The encoder's queue is full; retry_after says when to come back."""
+
+    reason = "ENCODER_BUSY"
+
+
+class ModelUnavailableError(UnavailableError):
+    """The model is known but cannot be loaded now."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class ShuttingDownError(UnavailableError):
+    """The server is going away."""
+
+    reason = "SHUTTING_DOWN"
