@@ -1,0 +1,71 @@
+# vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types protos test-interop build clean
+
+PYTHON ?= python3
+# On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# saves gigabytes, since PyPI's torch for Linux is the CUDA build.
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+READY := $(VENV)/ready
+PROTOS := $(wildcard protos/vecgate/v1/*.proto)
+STUBS := clients/python
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "vecgate needs Python 3.11 or newer. Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) lacks venv. Install it (Debian: apt-get install python3-venv) and try again."; exit 1; }
+	@echo "Setting up $(VENV): a few minutes the first time."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --upgrade pip && $(PIP_INSTALL) --editable '.[all]' --group test || { \
+	    echo "The packages could not be installed: see pip's message above. Mend it and run the same command again; nothing is lost."; exit 1; }
+	@touch $@
+
+setup: $(READY) ## Make the environment in .venv
+
+demo: $(READY) ## Start a server, index 1,000 abstracts, ask questions, restart, ask again
+	@$(BIN)/python clients/python/examples/demo.py
+
+test: $(READY) ## Run the test suite (pip only)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## Check style and layers
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+types: $(READY) ## Check types (mypy, strict)
+	@$(BIN)/mypy
+
+protos: $(READY) ## Generate the stubs from protos/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(STUBS) --pyi_out=$(STUBS) $(PROTOS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --grpc_python_out=$(STUBS) --mypy_grpc_out=$(STUBS) \
+	    protos/vecgate/v1/service.proto
+
+node_modules_ready := clients/node/node_modules/.package-lock.json
+
+$(node_modules_ready): clients/node/package.json clients/node/package-lock.json
+	@command -v npm >/dev/null || { echo "Installing Node.js."; \
+	    { apt-get update -qq && apt-get install -y -qq nodejs npm; } >/dev/null || { \
+	    echo "Node.js with npm is needed and could not be installed with apt-get: install Node.js 18 or newer and try again."; exit 1; }; }
+	@cd clients/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, npm) and run their tests; nothing is skipped
+	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
+
+build: $(READY) ## Build the wheel and the source distribution in dist/
+	@$(PIP_INSTALL) build && $(BIN)/python -m build --outdir dist .
+
+clean: ## Remove everything that was made here, the demo's data included
+	@rm -rf $(VENV) .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,31 @@
+"""Programs in other languages and tools from other registries, against a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--forbid-skips", action="store_true", help="a skipped test is a failed one")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    report: pytest.TestReport = yield  # type: ignore[misc]  # pluggy sends the inner result, its types do not say so
+    if report.skipped and item.config.getoption("--forbid-skips", default=False):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which --forbid-skips forbids: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where npm put the packages of clients/node."""
+    folder = REPOSITORY / "clients/node/node_modules"
+    if not folder.is_dir():
+        pytest.skip("the Node.js packages are not installed: make test-interop")
+    return folder
