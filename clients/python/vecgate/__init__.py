@@ -1,0 +1,162 @@
+"""vecgate's client: text in, ranked meaning out.
+
+    from vecgate import Client, field
+
+    with Client("localhost:50051") as client:
+        client.create_collection("docs", exist_ok=True)
+        client.upsert("docs", [{"id": "cat", "text": "The cat sat on the mat.", "metadata": {"year": 2024}}])
+        for match in client.search("docs", "Where is the cat?", filter=field("year") >= 2020):
+            print(match.score, match.text)
+
+Names are loaded at their first use, so that `import vecgate` and `import vecgate.v1` cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vecgate.aio import AsyncClient
+    from vecgate.channel import DEFAULT_TARGET, Deadlines
+    from vecgate.client import Client
+    from vecgate.errors import (
+        AbortedError,
+        AlreadyExistsError,
+        CallCancelledError,
+        DataLossError,
+        DeadlineExceededError,
+        FailedPreconditionError,
+        FieldViolation,
+        InternalError,
+        InvalidArgumentError,
+        NotFoundError,
+        OutOfRangeError,
+        PermissionDeniedError,
+        ResourceExhaustedError,
+        UnauthenticatedError,
+        UnavailableError,
+        UnimplementedError,
+        UnknownError,
+        VecgateError,
+    )
+    from vecgate.filters import Filter, expression, field
+    from vecgate.records import IDS_ONLY, ById, Fields, FilteredQuery, FlatIndex, HnswIndex, Record
+    from vecgate.results import (
+        ChangeResult,
+        Collection,
+        CollectionInfo,
+        Embeddings,
+        EncodedText,
+        Explanation,
+        FieldStats,
+        GetResult,
+        Match,
+        ModelRef,
+        RankedIds,
+        RecordFailure,
+        SearchBatchResult,
+        SearchResult,
+        StoredRecord,
+        Timings,
+        UpsertResult,
+    )
+    from vecgate.server_info import (
+        BackendInfo,
+        Capabilities,
+        Limits,
+        ModelInfo,
+        ModelState,
+        ServerInfo,
+        ServingStatus,
+    )
+    from vecgate.timestamps import Timestamp
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "IDS_ONLY",
+    "AbortedError",
+    "AlreadyExistsError",
+    "AsyncClient",
+    "BackendInfo",
+    "ById",
+    "CallCancelledError",
+    "Capabilities",
+    "ChangeResult",
+    "Client",
+    "Collection",
+    "CollectionInfo",
+    "DataLossError",
+    "DeadlineExceededError",
+    "Deadlines",
+    "Embeddings",
+    "EncodedText",
+    "Explanation",
+    "FailedPreconditionError",
+    "FieldStats",
+    "FieldViolation",
+    "Fields",
+    "Filter",
+    "FilteredQuery",
+    "FlatIndex",
+    "GetResult",
+    "HnswIndex",
+    "InternalError",
+    "InvalidArgumentError",
+    "Limits",
+    "Match",
+    "ModelInfo",
+    "ModelRef",
+    "ModelState",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "RankedIds",
+    "Record",
+    "RecordFailure",
+    "ResourceExhaustedError",
+    "SearchBatchResult",
+    "SearchResult",
+    "ServerInfo",
+    "ServingStatus",
+    "StoredRecord",
+    "Timestamp",
+    "Timings",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "UpsertResult",
+    "VecgateError",
+    "expression",
+    "field",
+]
+
+_NAMES_BY_MODULE = {
+    "aio": "AsyncClient",
+    "channel": "DEFAULT_TARGET Deadlines",
+    "client": "Client",
+    "errors": "AbortedError AlreadyExistsError CallCancelledError DataLossError DeadlineExceededError "
+    "FailedPreconditionError FieldViolation InternalError InvalidArgumentError NotFoundError OutOfRangeError "
+    "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
+    "UnknownError VecgateError",
+    "filters": "Filter expression field",
+    "records": "IDS_ONLY ById Fields FilteredQuery FlatIndex HnswIndex Record",
+    "results": "ChangeResult Collection CollectionInfo Embeddings EncodedText Explanation FieldStats GetResult Match "
+    "ModelRef RankedIds RecordFailure SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
+    "server_info": "BackendInfo Capabilities Limits ModelInfo ModelState ServerInfo ServingStatus",
+    "timestamps": "Timestamp",
+}
+_HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

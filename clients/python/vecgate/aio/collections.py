@@ -1,0 +1,116 @@
+"""Making, describing and deleting collections."""
+
+# ruff: noqa: ASYNC109  # a timeout is told to the server, it is no cancellation here
+
+from __future__ import annotations
+
+from vecgate.aio.connection import AsyncConnected
+from vecgate.records import IndexConfig, Metric
+from vecgate.results import Collection, CollectionInfo
+from vecgate.v1.collection_pb2 import DeleteCollectionRequest, GetCollectionRequest, ListCollectionsRequest
+from vecgate.wire.collections import collection_from, collection_info_from, create_message
+
+
+class AsyncCollections(AsyncConnected):
+    """The client's methods about collections."""
+
+    async def create_collection(
+        self,
+        name: str,
+        *,
+        model: str | None = None,
+        dimension: int | None = None,
+        metric: Metric = "cosine",
+        backend: str | None = None,
+        index: IndexConfig | None = None,
+        exist_ok: bool = False,
+        timeout: float | None = None,
+    ) -> Collection:
+        """Make a collection.
+
+        Args:
+            name: 1 to 45 of lower-case letters, digits and inner hyphens.
+            model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
+            dimension: length of its vectors; makes the collection unbound: it takes raw vectors only.
+            metric: "cosine", "dot" or "euclidean".
+            backend: where it lives; None: the server's default backend.
+            index: FlatIndex() or HnswIndex(...); None: the backend chooses by size.
+            exist_ok: answer an existing collection of the same settings instead of raising.
+            timeout: seconds.
+
+        Raises:
+            AlreadyExistsError: COLLECTION_EXISTS, or, with `exist_ok`, one of other settings.
+            InvalidArgumentError: a bad name or index, or both a model and a dimension.
+            NotFoundError: MODEL_NOT_FOUND, BACKEND_NOT_FOUND.
+        """
+        request = create_message(
+            name,
+            model=model,
+            dimension=dimension,
+            metric=metric,
+            backend=backend,
+            index=index,
+            exist_ok=exist_ok,
+        )
+        response = await self._connection.call(
+            self._connection.stub.CreateCollection,
+            request,
+            deadline=self._connection.deadlines.admin,
+            timeout=timeout,
+        )
+        return collection_from(response.collection)
+
+    async def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
+        """Describe a collection and count its records.
+
+        Args:
+            name: the collection.
+            timeout: seconds.
+
+        Raises:
+            NotFoundError: COLLECTION_NOT_FOUND.
+        """
+        response = await self._connection.call(
+            self._connection.stub.GetCollection,
+            GetCollectionRequest(name=name),
+            deadline=self._connection.deadlines.read,
+            timeout=timeout,
+        )
+        return collection_info_from(response)
+
+    async def list_collections(self, *, timeout: float | None = None) -> tuple[Collection, ...]:
+        """Return every collection, by name.
+
+        Args:
+            timeout: seconds.
+        """
+        collections: list[Collection] = []
+        token = ""
+        while True:
+            response = await self._connection.call(
+                self._connection.stub.ListCollections,
+                ListCollectionsRequest(page_token=token),
+                deadline=self._connection.deadlines.read,
+                timeout=timeout,
+            )
+            collections += [collection_from(message) for message in response.collections]
+            token = response.next_page_token
+            if not token:
+                return tuple(collections)
+
+    async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
+        """Delete a collection and all its records.
+
+        Args:
+            name: the collection.
+            timeout: seconds.
+
+        Raises:
+            NotFoundError: COLLECTION_NOT_FOUND.
+        """
+        await self._connection.call(
+            self._connection.stub.DeleteCollection,
+            DeleteCollectionRequest(name=name),
+            deadline=self._connection.deadlines.admin,
+            timeout=timeout,
+        )

@@ -1,0 +1,54 @@
+"""The client itself, put together from its parts."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from vecgate.aio.collections import AsyncCollections
+from vecgate.aio.connection import AsyncConnection
+from vecgate.aio.encoding import AsyncEncoding
+from vecgate.aio.reading import AsyncReading
+from vecgate.aio.searching import AsyncSearching
+from vecgate.aio.server import AsyncServer
+from vecgate.aio.writing import AsyncWriting
+from vecgate.channel import DEFAULT_TARGET, Deadlines
+
+
+class AsyncClient(AsyncCollections, AsyncEncoding, AsyncWriting, AsyncSearching, AsyncReading, AsyncServer):
+    """A client of one vecgate server, over one connection.
+
+    Every method takes `timeout`, in seconds, for each request it makes, retries included; without it the client's
+    Deadlines hold. Every method raises errors of the tree in vecgate.errors, decided by machine reasons.
+    Reads, and upserts in the modes "upsert" and "update", are sent again a few times when the server is unavailable.
+
+        async with AsyncClient("localhost:50051") as client:
+            await client.create_collection("docs", exist_ok=True)
+            await client.upsert("docs", [{"id": "cat", "text": "The cat sat on the mat."}])
+            for match in await client.search("docs", "Where is the cat?", top_k=3):
+                print(match.score, match.text)
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, deadlines: Deadlines | None = None) -> None:
+        """Prepare a connection; it is made at the first call.
+
+        Args:
+            target: host:port, or any gRPC target such as dns:///vecgate.internal:50051 (its addresses share the load).
+            deadlines: default seconds a request may take, by kind.
+
+        Raises:
+            RuntimeError: no event loop runs.
+        """
+        super().__init__(AsyncConnection(target, deadlines or Deadlines()))
+
+    async def close(self) -> None:
+        """Close the connection; calls under way are cancelled. Calling it again does nothing."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

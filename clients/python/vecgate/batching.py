@@ -1,0 +1,70 @@
+"""Cutting long inputs into requests, by items and by bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vecgate.errors import InvalidArgumentError
+from vecgate.server_info import Limits
+
+Item = TypeVar("Item")
+
+BATCH_ITEMS = 256
+"""Items of one request unless asked otherwise: enough to amortise the call, few enough that a slow CPU encodes them
+well within the default deadline."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""Bytes of one request at which the next is begun, below gRPC's customary 4 MiB."""
+ENVELOPE_BYTES = 4_096
+"""Room for what a request carries beside its items: names, options, the framing of each field."""
+FRAMING_BYTES = 8
+"""Bytes that protobuf adds around an item at most, tag and length."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBounds:
+    """How large one request may get. `max_bytes` is what a single item may have at most."""
+
+    items: int
+    bytes: int
+    max_bytes: int
+
+
+def batch_bounds(limits: Limits, batch_size: int | None = None) -> BatchBounds:
+    """Choose the size of requests to a server with these limits.
+
+    Args:
+        limits: the server's.
+        batch_size: most items of one request; None leaves it to the client.
+
+    Raises:
+        InvalidArgumentError: `batch_size` is not within 1 and the server's limit.
+    """
+    if batch_size is not None and not 1 <= batch_size <= limits.max_batch:
+        raise InvalidArgumentError.at("batch_size", f"{batch_size} is not within 1 to {limits.max_batch}")
+    largest = limits.max_message_bytes - ENVELOPE_BYTES
+    return BatchBounds(
+        items=batch_size or min(limits.max_batch, BATCH_ITEMS), bytes=min(BATCH_BYTES, largest), max_bytes=largest
+    )
+
+
+def batches(items: Iterable[Item], size_of: Callable[[Item], int], bounds: BatchBounds) -> Iterator[list[Item]]:
+    """Cut items into lists that obey the bounds, in order and lazily. An item larger than `bounds.bytes` goes alone.
+
+    Args:
+        items: what to send.
+        size_of: bytes of an item on the wire.
+        bounds: how large a list may get.
+    """
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        size = size_of(item) + FRAMING_BYTES
+        if batch and (len(batch) == bounds.items or total + size > bounds.bytes):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch

@@ -1,0 +1,156 @@
+"""How a client reaches a server: target, default deadlines, keepalive, message sizes and retries.
+
+Channels are plain text for now; open_channel and open_async_channel are the only places that make one, so
+credentials will enter here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from vecgate.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError, VecgateError
+
+DEFAULT_TARGET = "localhost:50051"
+"""Where `vecgate-server` listens unless told otherwise."""
+
+KEEPALIVE_MS = 30_000
+"""Pings while a call waits, so that a dead connection is noticed; the server allows one every 10 s."""
+
+MAX_ATTEMPTS = 4
+INITIAL_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 2.0
+BACKOFF_MULTIPLIER = 2.0
+
+RETRIED_METHODS = (
+    "Encode",
+    "Search",
+    "SearchBatch",
+    "Get",
+    "Count",
+    "List",
+    "FieldStats",
+    "GetCollection",
+    "ListCollections",
+    "ListModels",
+    "GetServerInfo",
+)
+"""Methods that change nothing, so that gRPC may send them again. Upsert depends on its mode and is retried by the client.
+Delete, UpdateMetadata and the making of collections are not: a second attempt would answer with another count, or that
+the collection exists."""
+
+SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{"service": "vecgate.v1.VectorSearchService", "method": method} for method in RETRIED_METHODS],
+                "retryPolicy": {
+                    "maxAttempts": MAX_ATTEMPTS,
+                    "initialBackoff": f"{INITIAL_BACKOFF_S}s",
+                    "maxBackoff": f"{MAX_BACKOFF_S}s",
+                    "backoffMultiplier": BACKOFF_MULTIPLIER,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+"""gRPC service config (grpc/grpc-proto, service_config.proto)."""
+
+CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # The server bounds messages (Limits.max_message_bytes); a second bound here could only disagree.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.enable_retries", 1),
+    ("grpc.service_config", SERVICE_CONFIG),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds a request may take by default; every method takes a `timeout` of its own.
+
+    Attributes:
+        read: searches and reads, including the load of a model at its first use.
+        bulk: requests that encode or write many items: encode, upsert, search_batch, delete, update_metadata.
+        admin: making and deleting collections.
+    """
+
+    read: float = 30.0
+    bulk: float = 120.0
+    admin: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            check_timeout(getattr(self, name), f"deadlines.{name}")
+
+
+def check_timeout(seconds: float, argument: str = "timeout") -> float:
+    """Return a timeout that is usable.
+
+    Raises:
+        InvalidArgumentError: it is not positive and finite.
+    """
+    if not 0 < seconds < float("inf"):
+        raise InvalidArgumentError.at(argument, f"{seconds} is not a positive number of seconds")
+    return seconds
+
+
+def open_channel(target: str) -> grpc.Channel:
+    """Open a blocking channel; it connects at the first call."""
+    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+
+
+def open_async_channel(target: str) -> grpc.aio.Channel:
+    """Open a channel of the running event loop; it connects at the first call.
+
+    Raises:
+        RuntimeError: no event loop runs.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("make an AsyncClient inside a coroutine: it belongs to the running event loop") from None
+    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+
+
+def pauses(random_fraction: Callable[[], float] = random.random) -> Iterator[float]:
+    """Yield the seconds to wait before each further attempt: exponential, with jitter of a fifth either way."""
+    for attempt in range(MAX_ATTEMPTS - 1):
+        backoff = min(INITIAL_BACKOFF_S * BACKOFF_MULTIPLIER**attempt, MAX_BACKOFF_S)
+        yield backoff * (0.8 + 0.4 * random_fraction())
+
+
+def pause_before_retry(
+    error: VecgateError, backoff: Iterator[float], *, retry_unavailable: bool, remaining: float
+) -> float | None:
+    """Decide whether and when to send a failed request again.
+
+    A request refused with RESOURCE_EXHAUSTED and RetryInfo had no effect, so any may be sent again, not before the time
+    the server named. One that met UNAVAILABLE may have had its effect.
+
+    Args:
+        error: what the attempt met.
+        backoff: the pauses left for UNAVAILABLE.
+        retry_unavailable: whether doing the request twice is the same as doing it once.
+        remaining: seconds until the deadline.
+
+    Returns:
+        Seconds to wait, or None if the error is final.
+    """
+    pause = None
+    if isinstance(error, ResourceExhaustedError) and error.retry_after is not None:
+        # Spread out, so that the callers refused together do not come back together.
+        pause = error.retry_after + next(pauses())
+    elif retry_unavailable and isinstance(error, UnavailableError):
+        pause = next(backoff, None)
+    return pause if pause is not None and pause < remaining else None

@@ -1,0 +1,115 @@
+# Generated from vecgate/aio/collections.py by clients/python/generate_client.py; edit that file.
+"""Making, describing and deleting collections."""
+
+from __future__ import annotations
+
+from vecgate.client.connection import Connected
+from vecgate.records import IndexConfig, Metric
+from vecgate.results import Collection, CollectionInfo
+from vecgate.v1.collection_pb2 import DeleteCollectionRequest, GetCollectionRequest, ListCollectionsRequest
+from vecgate.wire.collections import collection_from, collection_info_from, create_message
+
+
+class Collections(Connected):
+    """The client's methods about collections."""
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        model: str | None = None,
+        dimension: int | None = None,
+        metric: Metric = "cosine",
+        backend: str | None = None,
+        index: IndexConfig | None = None,
+        exist_ok: bool = False,
+        timeout: float | None = None,
+    ) -> Collection:
+        """Make a collection.
+
+        Args:
+            name: 1 to 45 of lower-case letters, digits and inner hyphens.
+            model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
+            dimension: length of its vectors; makes the collection unbound: it takes raw vectors only.
+            metric: "cosine", "dot" or "euclidean".
+            backend: where it lives; None: the server's default backend.
+            index: FlatIndex() or HnswIndex(...); None: the backend chooses by size.
+            exist_ok: answer an existing collection of the same settings instead of raising.
+            timeout: seconds.
+
+        Raises:
+            AlreadyExistsError: COLLECTION_EXISTS, or, with `exist_ok`, one of other settings.
+            InvalidArgumentError: a bad name or index, or both a model and a dimension.
+            NotFoundError: MODEL_NOT_FOUND, BACKEND_NOT_FOUND.
+        """
+        request = create_message(
+            name,
+            model=model,
+            dimension=dimension,
+            metric=metric,
+            backend=backend,
+            index=index,
+            exist_ok=exist_ok,
+        )
+        response = self._connection.call(
+            self._connection.stub.CreateCollection,
+            request,
+            deadline=self._connection.deadlines.admin,
+            timeout=timeout,
+        )
+        return collection_from(response.collection)
+
+    def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
+        """Describe a collection and count its records.
+
+        Args:
+            name: the collection.
+            timeout: seconds.
+
+        Raises:
+            NotFoundError: COLLECTION_NOT_FOUND.
+        """
+        response = self._connection.call(
+            self._connection.stub.GetCollection,
+            GetCollectionRequest(name=name),
+            deadline=self._connection.deadlines.read,
+            timeout=timeout,
+        )
+        return collection_info_from(response)
+
+    def list_collections(self, *, timeout: float | None = None) -> tuple[Collection, ...]:
+        """Return every collection, by name.
+
+        Args:
+            timeout: seconds.
+        """
+        collections: list[Collection] = []
+        token = ""
+        while True:
+            response = self._connection.call(
+                self._connection.stub.ListCollections,
+                ListCollectionsRequest(page_token=token),
+                deadline=self._connection.deadlines.read,
+                timeout=timeout,
+            )
+            collections += [collection_from(message) for message in response.collections]
+            token = response.next_page_token
+            if not token:
+                return tuple(collections)
+
+    def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
+        """Delete a collection and all its records.
+
+        Args:
+            name: the collection.
+            timeout: seconds.
+
+        Raises:
+            NotFoundError: COLLECTION_NOT_FOUND.
+        """
+        self._connection.call(
+            self._connection.stub.DeleteCollection,
+            DeleteCollectionRequest(name=name),
+            deadline=self._connection.deadlines.admin,
+            timeout=timeout,
+        )

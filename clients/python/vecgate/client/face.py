@@ -1,0 +1,52 @@
+# Generated from vecgate/aio/face.py by clients/python/generate_client.py; edit that file.
+"""The client itself, put together from its parts."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from vecgate.channel import DEFAULT_TARGET, Deadlines
+from vecgate.client.collections import Collections
+from vecgate.client.connection import Connection
+from vecgate.client.encoding import Encoding
+from vecgate.client.reading import Reading
+from vecgate.client.searching import Searching
+from vecgate.client.server import Server
+from vecgate.client.writing import Writing
+
+
+class Client(Collections, Encoding, Writing, Searching, Reading, Server):
+    """A client of one vecgate server, over one connection.
+
+    Every method takes `timeout`, in seconds, for each request it makes, retries included; without it the client's
+    Deadlines hold. Every method raises errors of the tree in vecgate.errors, decided by machine reasons.
+    Reads, and upserts in the modes "upsert" and "update", are sent again a few times when the server is unavailable.
+
+        with Client("localhost:50051") as client:
+            client.create_collection("docs", exist_ok=True)
+            client.upsert("docs", [{"id": "cat", "text": "The cat sat on the mat."}])
+            for match in client.search("docs", "Where is the cat?", top_k=3):
+                print(match.score, match.text)
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, deadlines: Deadlines | None = None) -> None:
+        """Prepare a connection; it is made at the first call.
+
+        Args:
+            target: host:port, or any gRPC target such as dns:///vecgate.internal:50051 (its addresses share the load).
+            deadlines: default seconds a request may take, by kind.
+        """
+        super().__init__(Connection(target, deadlines or Deadlines()))
+
+    def close(self) -> None:
+        """Close the connection; calls under way are cancelled. Calling it again does nothing."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

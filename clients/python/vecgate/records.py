@@ -1,0 +1,99 @@
+"""What a caller hands in: records, queries and choices. Frozen dataclasses; vectors are anything NumPy takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vecgate.filters import Filter
+from vecgate.timestamps import Timestamp
+
+Metric: TypeAlias = Literal["cosine", "dot", "euclidean"]
+Role: TypeAlias = Literal["query", "document"]
+WriteMode: TypeAlias = Literal["upsert", "insert", "update"]
+Acknowledgement: TypeAlias = Literal["durable", "searchable"]
+Truncation: TypeAlias = Literal["error", "truncate"]
+
+MetadataValue: TypeAlias = str | int | float | bool | Timestamp | tuple[str, ...]
+"""A metadata value as it comes back: with the type it went in with."""
+MetadataInput: TypeAlias = str | int | float | bool | Timestamp | datetime | Sequence[str] | np.generic | None
+"""A metadata value as it may go in: aware datetimes become Timestamps, NumPy scalars the Python type, None is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to write; it needs text, vector or both.
+
+    Attributes:
+        id: 1 to 512 bytes of UTF-8, unique in its namespace.
+        text: encoded by the server with the collection's model when there is no vector. Empty text is text.
+        vector: shape (dimension,), finite; under COSINE not zero. Sent as float32.
+        metadata: field name → value; None values are dropped.
+    """
+
+    id: str
+    text: str | None = None
+    vector: ArrayLike | None = None
+    metadata: Mapping[str, MetadataInput] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """A query that is a stored record: its neighbours are searched, itself left out."""
+
+    id: str
+
+
+Query: TypeAlias = str | ById | ArrayLike
+"""Text, a stored record, or a vector of shape (dimension,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredQuery:
+    """A query of a batch with a filter of its own, which stands in the place of the batch's filter."""
+
+    query: Query
+    filter: Filter | str
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which parts of a record to return beside its id. `metadata`: all (True), none (False), or the fields named."""
+
+    text: bool = True
+    metadata: bool | Sequence[str] = True
+    vector: bool = False
+
+
+TEXT_AND_METADATA = Fields()
+"""What reads and searches return unless told otherwise."""
+IDS_ONLY = Fields(text=False, metadata=False)
+"""The id (and the score) and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlatIndex:
+    """Exact search over everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class HnswIndex:
+    """A navigable graph; None leaves the server's default.
+
+    Attributes:
+        m: links a node, 4 to 128.
+        ef_construction: breadth while building, 16 to 2,000.
+        ef: breadth while searching, 1 to 10,000.
+    """
+
+    m: int | None = None
+    ef_construction: int | None = None
+    ef: int | None = None
+
+
+IndexConfig: TypeAlias = FlatIndex | HnswIndex

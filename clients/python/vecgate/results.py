@@ -1,0 +1,267 @@
+"""What comes back: frozen dataclasses. Vectors and scores are float32 NumPy arrays, times are nanoseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate.errors import VecgateError
+from vecgate.records import IndexConfig, MetadataValue, Metric
+from vecgate.timestamps import Timestamp
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the server's time went, in nanoseconds; a stage that did not run is 0."""
+
+    queue_ns: int = 0
+    tokenize_ns: int = 0
+    encode_ns: int = 0
+    backend_ns: int = 0
+    rerank_ns: int = 0
+    total_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Exactly which model made or searched vectors: equal fingerprints, comparable vectors."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """How a text was read: tokens the model read, special tokens included, and whether the text was cut."""
+
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors of texts; row i belongs to text i.
+
+    Attributes:
+        vectors: float32, shape (n, dimension).
+        tokens: int64, shape (n,): tokens the model read of each text.
+        truncated: bool, shape (n,): the text was longer than the model reads.
+        model: what made them.
+        timings: where the time went, summed over the requests that were needed.
+    """
+
+    vectors: NDArray[np.float32]
+    tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+    model: ModelRef
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as stored, with the parts that were asked for; `vector` has shape (dimension,)."""
+
+    id: str
+    text: str | None = None
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A record found. `score`: higher is nearer; the cosine, the inner product, or minus the Euclidean distance."""
+
+    id: str
+    score: float
+    text: str | None = None
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How an answer came about: a sentence for people, and the numbers behind it."""
+
+    plan: str
+    details: Mapping[str, MetadataValue]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one query; iterates over its matches, nearest first.
+
+    Attributes:
+        matches: sorted by score, highest first, then by id.
+        encoded: how a text query was read; None for other queries.
+        explanation: if asked for.
+        model: what encoded the query; None if nothing was encoded.
+        timings: where the time went; of a batch, its whole request's.
+    """
+
+    matches: tuple[Match, ...]
+    encoded: EncodedText | None
+    explanation: Explanation | None
+    model: ModelRef | None
+    timings: Timings
+
+    def __iter__(self) -> Iterator[Match]:
+        return iter(self.matches)
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+
+def all_or_first_error(outcomes: Iterable[Outcome | VecgateError]) -> tuple[Outcome, ...]:
+    """Return the outcomes if none is an error.
+
+    Raises:
+        VecgateError: the first one.
+    """
+    results: list[Outcome] = []
+    for outcome in outcomes:
+        if isinstance(outcome, VecgateError):
+            raise outcome
+        results.append(outcome)
+    return tuple(results)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBatchResult:
+    """The answers to many queries, in their order; a query that failed has an error in its place."""
+
+    outcomes: tuple[SearchResult | VecgateError, ...]
+
+    def results(self) -> tuple[SearchResult, ...]:
+        """Return every query's result.
+
+        Raises:
+            VecgateError: the first query's that failed.
+        """
+        return all_or_first_error(self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedIds:
+    """The answer to one query as two columns of one length, nearest first: ids, and float32 scores of shape (matches,)."""
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """A record that was not stored: its place among the records handed in, its id, and why."""
+
+    index: int
+    id: str
+    error: VecgateError
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertResult:
+    """What became of the records of an upsert.
+
+    Attributes:
+        stored: how many were stored.
+        failures: those that were not, in order; the others were stored all the same.
+        truncated: ids of texts that were cut (only with truncation="truncate").
+        tokens: tokens the model read in all.
+        searchable: whether a search sees them all now.
+        consistency_token: a read that carries it sees this write; "" if nothing was sent.
+        model: what encoded the texts; None if nothing was encoded.
+        timings: where the time went, summed over the requests that were needed.
+    """
+
+    stored: int
+    failures: tuple[RecordFailure, ...]
+    truncated: tuple[str, ...]
+    tokens: int
+    searchable: bool
+    consistency_token: str
+    model: ModelRef | None
+    timings: Timings
+
+    def raise_for_failures(self) -> None:
+        """Do nothing if every record was stored.
+
+        Raises:
+            VecgateError: the first failure's.
+        """
+        for failure in self.failures:
+            raise failure.error
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeResult:
+    """What a delete or an update of metadata touched: how many records, whether searches see it, and its token."""
+
+    count: int
+    searchable: bool
+    consistency_token: str
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class GetResult:
+    """Records read: those that exist, the ids that do not, and whether `limit` held some back. Iterates over records."""
+
+    records: tuple[StoredRecord, ...]
+    missing_ids: tuple[str, ...]
+    has_more: bool
+    timings: Timings
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStats:
+    """The values of a metadata field over the selected records.
+
+    Attributes:
+        values: distinct values with their counts, most frequent first; cut at the asked limit.
+        distinct: distinct values in all.
+        present: records that have the field. missing: those that lack it.
+        numbers: smallest and largest number; None without numbers. timestamps: likewise.
+    """
+
+    values: tuple[tuple[MetadataValue, int], ...]
+    distinct: int
+    present: int
+    missing: int
+    numbers: tuple[int | float, int | float] | None
+    timestamps: tuple[Timestamp, Timestamp] | None
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection's settings. `model` None: raw vectors only. `index` None: the backend chooses."""
+
+    name: str
+    backend: str
+    metric: Metric
+    dimension: int
+    model: ModelRef | None
+    query_prompt: str
+    index: IndexConfig | None
+    created: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection and its size: records in all, in each namespace (cut at the page limit), and how many namespaces."""
+
+    collection: Collection
+    record_count: int
+    namespaces: Mapping[str, int]
+    namespace_count: int

@@ -1,0 +1,102 @@
+"""Collections and their indexes ⇄ messages."""
+
+from __future__ import annotations
+
+from vecgate.errors import InvalidArgumentError
+from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
+from vecgate.results import Collection, CollectionInfo
+from vecgate.v1 import collection_pb2
+from vecgate.wire.choices import METRIC_WORDS, METRICS, choose
+from vecgate.wire.outcomes import model_ref_from
+from vecgate.wire.values import timestamp_from
+
+
+def create_message(
+    name: str,
+    *,
+    model: str | None,
+    dimension: int | None,
+    metric: Metric,
+    backend: str | None,
+    index: IndexConfig | None,
+    exist_ok: bool,
+) -> collection_pb2.CreateCollectionRequest:
+    """Build the request for a new collection.
+
+    Raises:
+        InvalidArgumentError: both a model and a dimension, a dimension out of range, an unknown metric or index.
+    """
+    if model is not None and dimension is not None:
+        raise InvalidArgumentError.at(
+            "dimension", "give a model (text is encoded) or a dimension (raw vectors only), not both"
+        )
+    if dimension is not None and not 0 < dimension < 2**32:
+        raise InvalidArgumentError.at("dimension", f"{dimension} is out of range")
+    return collection_pb2.CreateCollectionRequest(
+        name=name,
+        model=None if model is None else collection_pb2.ModelChoice(name=model),
+        unbound=None if dimension is None else collection_pb2.Unbound(dimension=dimension),
+        metric=choose(METRICS, metric, "metric"),
+        backend=backend,
+        index=None if index is None else _index_message(index),
+        if_not_exists=exist_ok,
+    )
+
+
+def collection_from(message: collection_pb2.Collection) -> Collection:
+    """Translate a collection's settings.
+
+    Raises:
+        ValueError: it has a metric or an index that this client does not know.
+    """
+    if message.metric not in METRIC_WORDS:
+        raise ValueError(f"the server sent metric {message.metric}, which this client does not know; upgrade it")
+    return Collection(
+        name=message.name,
+        backend=message.backend,
+        metric=METRIC_WORDS[message.metric],
+        dimension=message.dimension,
+        model=model_ref_from(message.model) if message.HasField("model") else None,
+        query_prompt=message.query_prompt,
+        index=_index_from(message.index),
+        created=timestamp_from(message.create_time),
+    )
+
+
+def collection_info_from(response: collection_pb2.GetCollectionResponse) -> CollectionInfo:
+    """Translate a collection and its size."""
+    return CollectionInfo(
+        collection=collection_from(response.collection),
+        record_count=response.record_count,
+        namespaces={namespace.name: namespace.record_count for namespace in response.namespaces},
+        namespace_count=response.namespace_count,
+    )
+
+
+def _index_message(index: IndexConfig) -> collection_pb2.IndexConfig:
+    match index:
+        case FlatIndex():
+            return collection_pb2.IndexConfig(flat=collection_pb2.FlatIndex())
+        case HnswIndex(m, ef_construction, ef):
+            return collection_pb2.IndexConfig(
+                hnsw=collection_pb2.HnswIndex(m=m, ef_construction=ef_construction, ef=ef)
+            )
+        case _:
+            raise InvalidArgumentError.at("index", f"expected FlatIndex or HnswIndex, got {type(index).__name__}")
+
+
+def _index_from(message: collection_pb2.IndexConfig) -> IndexConfig | None:
+    match message.WhichOneof("kind"):
+        case None:
+            return None
+        case "flat":
+            return FlatIndex()
+        case "hnsw":
+            hnsw = message.hnsw
+            return HnswIndex(
+                m=hnsw.m if hnsw.HasField("m") else None,
+                ef_construction=hnsw.ef_construction if hnsw.HasField("ef_construction") else None,
+                ef=hnsw.ef if hnsw.HasField("ef") else None,
+            )
+        case kind:
+            raise ValueError(f"the server sent an index of kind {kind!r}, which this client does not know; upgrade it")

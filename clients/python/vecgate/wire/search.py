@@ -1,0 +1,141 @@
+"""Queries and search options → messages; search answers ⇄ results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vecgate.errors import InvalidArgumentError, VecgateError
+from vecgate.filters import Filter
+from vecgate.records import TEXT_AND_METADATA, ById, Fields, FilteredQuery, Query, Truncation
+from vecgate.results import Explanation, Match, ModelRef, RankedIds, SearchResult, Timings
+from vecgate.v1 import search_pb2
+from vecgate.wire.choices import TRUNCATIONS, choose
+from vecgate.wire.filters import filter_message, optional_filter_message
+from vecgate.wire.outcomes import encoded_from, error_from_item, model_ref_from, timings_from
+from vecgate.wire.records import fields_message
+from vecgate.wire.values import floats_from, metadata_from, vector_from, vector_message
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """Everything a search may be told beside its query; the client's methods document each."""
+
+    top_k: int = 10
+    filter: Filter | str | None = None
+    score_threshold: float | None = None
+    fields: Fields = TEXT_AND_METADATA
+    exact: bool = False
+    ef: int | None = None
+    truncation: Truncation = "truncate"
+    vector_fingerprint: str | None = None
+    explain: bool = False
+    consistency_token: str | None = None
+
+
+def options_message(options: SearchOptions, *, columns: bool = False) -> search_pb2.SearchOptions:
+    """Translate search options; with `columns` the answer is ids and scores only.
+
+    Raises:
+        InvalidArgumentError: at the option's path.
+    """
+    if not 0 <= options.top_k < 2**32:
+        raise InvalidArgumentError.at("options.top_k", f"{options.top_k} is out of range")
+    return search_pb2.SearchOptions(
+        filter=optional_filter_message(options.filter, "options.filter"),
+        top_k=options.top_k,
+        score_threshold=options.score_threshold,
+        fields=fields_message(options.fields),
+        layout=search_pb2.MATCH_LAYOUT_COLUMNS if columns else search_pb2.MATCH_LAYOUT_ROWS,
+        explain=options.explain,
+        parameters=search_pb2.SearchParameters(exact=options.exact, ef=options.ef),
+        truncation=choose(TRUNCATIONS, options.truncation, "options.truncation"),
+        vector_fingerprint=options.vector_fingerprint,
+        consistency_token=options.consistency_token,
+    )
+
+
+def query_message(query: Query, path: str = "query") -> search_pb2.Query:
+    """Translate a query: text, a stored record, or a vector.
+
+    Raises:
+        InvalidArgumentError: at `path`: a vector that is not one row of real numbers.
+    """
+    if isinstance(query, str):
+        return search_pb2.Query(text=query)
+    if isinstance(query, ById):
+        return search_pb2.Query(id=query.id)
+    return search_pb2.Query(vector=vector_message(query, f"{path}.vector"))
+
+
+def batch_query_messages(queries: Sequence[Query | FilteredQuery]) -> list[search_pb2.BatchQuery]:
+    """Translate the queries of a batch, or the rows of a matrix.
+
+    Raises:
+        InvalidArgumentError: there is none, one string was given, or as query_message, at the query's path.
+    """
+    if isinstance(queries, str | ById | FilteredQuery):
+        raise InvalidArgumentError.at("queries", "expected a sequence of queries, got one; write [query]")
+    messages = [_batch_query_message(query, f"queries[{index}]") for index, query in enumerate(queries)]
+    if not messages:
+        raise InvalidArgumentError.at("queries", "must not be empty")
+    return messages
+
+
+def outcomes_from(
+    responses: Iterable[search_pb2.SearchBatchResponse],
+    result_from: Callable[[search_pb2.SearchResult, ModelRef | None, Timings], Outcome],
+) -> tuple[Outcome | VecgateError, ...]:
+    """Translate the answers to the queries of one or more requests, in order; a query that failed gives its error."""
+    outcomes: list[Outcome | VecgateError] = []
+    for response in responses:
+        model = model_ref_from(response.model) if response.HasField("model") else None
+        timings = timings_from(response.timings)
+        for position, outcome in enumerate(response.outcomes):
+            if outcome.WhichOneof("outcome") == "error":
+                here = f"queries[{len(outcomes)}]"
+                outcomes.append(error_from_item(outcome.error, sent_at=f"queries[{position}]", known_at=here))
+            else:
+                outcomes.append(result_from(outcome.result, model, timings))
+    return tuple(outcomes)
+
+
+def search_result_from(message: search_pb2.SearchResult, model: ModelRef | None, timings: Timings) -> SearchResult:
+    """Translate the answer to one query."""
+    return SearchResult(
+        matches=tuple(match_from(match) for match in message.matches),
+        encoded=encoded_from(message.encoded) if message.HasField("encoded") else None,
+        explanation=Explanation(message.explanation.plan, metadata_from(message.explanation.details))
+        if message.HasField("explanation")
+        else None,
+        model=model if message.HasField("encoded") else None,
+        timings=timings,
+    )
+
+
+def match_from(message: search_pb2.Match) -> Match:
+    """Translate one match."""
+    return Match(
+        id=message.id,
+        score=message.score,
+        text=message.text if message.HasField("text") else None,
+        metadata=metadata_from(message.metadata),
+        vector=vector_from(message.vector) if message.HasField("vector") else None,
+    )
+
+
+def ranked_ids_from(message: search_pb2.SearchResult, _model: ModelRef | None, _timings: Timings) -> RankedIds:
+    """Translate the answer to one query asked as columns."""
+    return RankedIds(tuple(message.columns.ids), floats_from(message.columns.packed_scores))
+
+
+def _batch_query_message(query: Query | FilteredQuery, path: str) -> search_pb2.BatchQuery:
+    if isinstance(query, FilteredQuery):
+        return search_pb2.BatchQuery(
+            query=query_message(query.query, f"{path}.query"),
+            filter=filter_message(query.filter, f"{path}.filter"),
+        )
+    return search_pb2.BatchQuery(query=query_message(query, f"{path}.query"))

@@ -1,0 +1,73 @@
+"""A failed call → the error to raise, from its status code and google.rpc details, never from its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from vecgate.errors import ERROR_CLASSES, FieldViolation, UnknownError, VecgateError
+
+REQUEST_ID_KEY = "x-request-id"
+"""Trailing metadata in which the server tells its id of the call."""
+
+Detail = TypeVar("Detail", bound=Message)
+
+
+class FailedCall(Protocol):
+    """What the errors of grpc and grpc.aio have in common."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status code."""
+
+    def details(self) -> str | None:
+        """Return the sentence for people."""
+
+    def trailing_metadata(self) -> Iterable[Any] | None:
+        """Return pairs of key and value."""
+
+
+def error_from_call(call: FailedCall, target: str) -> VecgateError:
+    """Build the error of a failed call; `target` is named where the answer came from no vecgate server."""
+    status = _status(call)
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    bad_request = _detail(status, error_details_pb2.BadRequest)
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    sentence = call.details() or f"the call failed with {call.code().name}"
+    return ERROR_CLASSES.get(call.code(), UnknownError)(
+        sentence if info else f"{target}: {sentence}",
+        reason=info.reason if info else "",
+        violations=[FieldViolation(wrong.field, wrong.description) for wrong in bad_request.field_violations]
+        if bad_request
+        else (),
+        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        request_id=_request_id(call),
+    )
+
+
+def _status(call: FailedCall) -> status_pb2.Status:
+    try:
+        status = rpc_status.from_call(cast("grpc.Call", call))
+    except ValueError:
+        # A proxy changed the code or the sentence: the details then belong to another failure.
+        status = None
+    return status or status_pb2.Status()
+
+
+def _detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
+    for packed in status.details:
+        detail = kind()
+        if packed.Unpack(detail):
+            return detail
+    return None
+
+
+def _request_id(call: FailedCall) -> str | None:
+    for key, value in call.trailing_metadata() or ():
+        if key == REQUEST_ID_KEY:
+            return value if isinstance(value, str) else value.decode("ascii", "replace")
+    return None
