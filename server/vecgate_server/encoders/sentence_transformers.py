@@ -1,0 +1,196 @@
+"""The runtime that sentence-transformers itself gives: torch, in fp32. It is the reference for every other runtime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
+
+from vecgate_server.encoders.base import ModelDescription, Role
+from vecgate_server.encoders.fingerprint import fingerprint
+from vecgate_server.encoders.locate import ModelLocation
+from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenizer import TextTokenizer
+from vecgate_server.errors import ModelUnavailableError
+
+# The names that sentence-transformers' encode_query and encode_document look for, in their order.
+PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
+    Role.QUERY: ("query",),
+    Role.DOCUMENT: ("document", "passage", "corpus"),
+}
+
+
+class SentenceTransformersRuntime:
+    """One model in torch. It tokenizes by itself, because the wrappers cost ten times the tokenizer, and pads itself."""
+
+    def __init__(
+        self, model: SentenceTransformer, tokenizer: TextTokenizer, description: ModelDescription, device: str
+    ) -> None:
+        """Take a loaded model, in fp32 and on its device, and the tokenizer that reads as it does."""
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = device
+        self.description = description
+        wrapped: Any = model.tokenizer
+        self._inputs = frozenset(wrapped.model_input_names)
+        self._padding = {
+            "input_ids": wrapped.pad_token_id or 0,
+            "token_type_ids": wrapped.pad_token_type_id,
+            "attention_mask": 0,
+        }
+        self._pads_left = wrapped.padding_side == "left"
+        self._prompt_lengths = {
+            role: _prompt_length(model, prompt)
+            for role, prompt in (
+                (Role.QUERY, description.query_prompt),
+                (Role.DOCUMENT, description.document_prompt),
+            )
+        }
+
+    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
+        """Tokenize texts, prompt included, in their order."""
+        return self._tokenizer.tokenize(texts, role)
+
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+        """Run the model on a batch; see Runtime.forward."""
+        with torch.inference_mode():
+            vectors = self._model(self.features(batch, role))["sentence_embedding"]
+        array: NDArray[np.float32] = vectors.to(device="cpu", dtype=torch.float32).numpy()
+        return array
+
+    def features(self, batch: Sequence[TokenizedText], role: Role) -> dict[str, Any]:
+        """Build the model's input: int64 tensors of shape (len(batch), longest), padded as the model wants it."""
+        columns = {
+            "input_ids": [text.token_ids for text in batch],
+            "token_type_ids": [text.type_ids for text in batch],
+            "attention_mask": [np.ones(len(text), dtype=np.int32) for text in batch],
+        }
+        features: dict[str, Any] = {
+            name: torch.from_numpy(self._padded(rows, self._padding[name])).to(self._device)
+            for name, rows in columns.items()
+            if name in self._inputs
+        }
+        prompt_length = self._prompt_lengths[role]
+        if prompt_length is not None:
+            features["prompt_length"] = prompt_length
+        return features
+
+    def _padded(self, rows: Sequence[NDArray[np.int32]], value: int) -> NDArray[np.int64]:
+        longest = max(map(len, rows))
+        padded = np.full((len(rows), longest), value, dtype=np.int64)
+        for row, content in zip(padded, rows, strict=True):
+            start = longest - len(content) if self._pads_left else 0
+            row[start : start + len(content)] = content
+        return padded
+
+
+def load(location: ModelLocation, name: str, *, device: str = "cpu", threads: int = 0) -> SentenceTransformersRuntime:
+    """Load a model from its directory into torch. Blocks.
+
+    Args:
+        location: where the model is.
+        name: what requests call it.
+        device: a torch device, such as "cpu" or "cuda".
+        threads: CPU threads of torch in the whole process; 0 leaves torch's choice.
+
+    Raises:
+        ModelUnavailableError: the directory is damaged, or the model is of a kind that is not served.
+    """
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers is half typed
+    if threads > 0:
+        torch.set_num_threads(threads)
+    try:
+        model = SentenceTransformer(str(location.directory), device=device, local_files_only=True)
+        model.float().eval()
+        tokenizer = _text_tokenizer(model, name)
+        runtime = SentenceTransformersRuntime(model, tokenizer, _describe(model, name, location), device)
+        _check_features(runtime, model, name)
+    except ModelUnavailableError:
+        raise
+    except Exception as error:
+        # Damaged files surface as whatever the reader of that file raises.
+        raise ModelUnavailableError(
+            f"model {name} cannot be loaded from {location.source}: {type(error).__name__}: {error}"
+        ) from error
+    return runtime
+
+
+def _prompts(model: SentenceTransformer) -> dict[Role, str]:
+    fallback = model.prompts.get(model.default_prompt_name or "", "")
+    return {
+        role: next((model.prompts[name] for name in names if name in model.prompts), fallback) or ""
+        for role, names in PROMPT_NAMES.items()
+    }
+
+
+def _max_tokens(model: SentenceTransformer, name: str) -> int:
+    limit = model.max_seq_length
+    # A tokenizer without a limit declares 1e30.
+    if limit is None or not math.isfinite(limit) or limit > np.iinfo(np.int32).max:
+        raise ModelUnavailableError(
+            f"model {name} declares no maximum length; set max_seq_length in its sentence_bert_config.json"
+        )
+    return int(limit)
+
+
+def _text_tokenizer(model: SentenceTransformer, name: str) -> TextTokenizer:
+    wrapped: Any = getattr(model[0], "tokenizer", None)
+    if type(model[0]).__name__ != "Transformer" or not getattr(wrapped, "is_fast", False):
+        raise ModelUnavailableError(
+            f"model {name} begins with {type(model[0]).__name__}; served are transformers with a fast tokenizer"
+        )
+    return TextTokenizer(
+        wrapped.backend_tokenizer,
+        max_tokens=_max_tokens(model, name),
+        prompts=_prompts(model),
+        truncation_side=wrapped.truncation_side,
+    )
+
+
+def _describe(model: SentenceTransformer, name: str, location: ModelLocation) -> ModelDescription:
+    prompts = _prompts(model)
+    max_tokens = _max_tokens(model, name)
+    dimension = model.get_embedding_dimension()
+    if dimension is None:
+        raise ModelUnavailableError(f"model {name} does not tell the dimension of its vectors")
+    return ModelDescription(
+        name=name,
+        fingerprint=fingerprint(
+            location.directory,
+            max_tokens=max_tokens,
+            dimension=dimension,
+            document_prompt=prompts[Role.DOCUMENT],
+        ),
+        dimension=dimension,
+        max_tokens=max_tokens,
+        query_prompt=prompts[Role.QUERY],
+        document_prompt=prompts[Role.DOCUMENT],
+        normalized=type(model[-1]).__name__ == "Normalize",
+        runtime="torch",
+        source=location.source,
+    )
+
+
+def _prompt_length(model: SentenceTransformer, prompt: str) -> int | None:
+    """Count the prompt's tokens as sentence-transformers does, for poolings that leave the prompt out."""
+    if not prompt:
+        return None
+    length: Any = model.preprocess([""], prompt=prompt).get("prompt_length")
+    return None if length is None else int(length)
+
+
+def _check_features(runtime: SentenceTransformersRuntime, model: SentenceTransformer, name: str) -> None:
+    """Refuse a model whose input is made in a way that this runtime does not know, such as a chat template."""
+    probes = ["", "Größe \x00 [SEP] 日本", "word " * (2 * runtime.description.max_tokens)]
+    for role, prompt in _prompts(model).items():
+        expected = model.preprocess(probes, prompt=prompt or None, task=role.value)
+        built = runtime.features(runtime.tokenize(probes, role), role)
+        for key in built.keys() | (expected.keys() - {"modality"}):
+            if not np.array_equal(np.asarray(built.get(key)), np.asarray(expected.get(key))):
+                raise ModelUnavailableError(f"model {name} prepares its input in a way that is not served ({key})")

@@ -1,0 +1,121 @@
+"""Texts to tokens by the model's own fast tokenizer, at a cost bounded by what the model reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from vecgate_server.encoders.base import Role
+from vecgate_server.encoders.runtime import TokenizedText
+
+# Word pieces of prose have 4 to 5 characters, so one prefix of this many for each token is nearly always enough.
+CHARACTERS_A_TOKEN = 8
+PREFIX_GROWTH = 4
+# Steps that treat each character, or each character with the combining marks after it, on its own.
+LOCAL_NORMALIZERS = frozenset({"BertNormalizer", "Lowercase"})
+# Steps that split at every blank and every punctuation mark, whatever stands around them.
+LOCAL_PRE_TOKENIZERS = frozenset({"BertPreTokenizer"})
+
+
+class TextTokenizer:
+    """Tokenizes as sentence-transformers does: prompt before the text, cut at the model's maximum.
+
+    A text much longer than the model reads is tokenized from a prefix, if the tokenizer works word by word. Then the
+    words of a prefix are the words of the whole text, but for the last ones: the cut may lie inside a word, between a
+    letter and its combining mark, or inside the spelling of an added token such as "[SEP]", which reaches back at most
+    as many words as the spelling has characters. So a prefix is enough once the words before those hold more tokens
+    than the model reads; until then it grows. Tokenizers that look further than a word get the whole text.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        max_tokens: int,
+        prompts: Mapping[Role, str],
+        truncation_side: Literal["left", "right"] = "right",
+        prefix_characters: int | None = None,
+    ) -> None:
+        """Configure a copy of the tokenizer.
+
+        Args:
+            tokenizer: the model's; it is not changed.
+            max_tokens: most tokens read of one text, special tokens included.
+            prompts: what is put before texts, by role; none means nothing.
+            truncation_side: the side that is cut off.
+            prefix_characters: length of the first prefix; by default enough for nearly every text.
+
+        Raises:
+            ValueError: max_tokens leaves no room beside the special tokens.
+        """
+        specification = json.loads(tokenizer.to_str())
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens, direction=truncation_side)
+        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._room = max_tokens - self._special_tokens
+        if self._room <= 0:
+            raise ValueError(f"{max_tokens} tokens leave no room beside {self._special_tokens} special tokens")
+        self._prompts = prompts
+        self._doubtful_words = max((len(token["content"]) for token in specification["added_tokens"]), default=0) + 1
+        self._prefix_characters = (
+            (prefix_characters or max_tokens * CHARACTERS_A_TOKEN)
+            if truncation_side == "right" and _works_word_by_word(specification)
+            else None
+        )
+
+    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
+        """Tokenize texts; item i belongs to texts[i]. Safe to call from several threads."""
+        prompt = self._prompts.get(role, "")
+        whole = [prompt + text for text in texts] if prompt else texts
+        tokenized: dict[int, TokenizedText] = {}
+        unread = list(range(len(whole)))
+        prefix_characters = self._prefix_characters
+        while unread:
+            prefixes = [whole[position][:prefix_characters] for position in unread]
+            for position, prefix, encoding in zip(
+                unread, prefixes, self._tokenizer.encode_batch(prefixes), strict=True
+            ):
+                if len(prefix) == len(whole[position]) or self._decides(encoding):
+                    tokenized[position] = self._tokenized(encoding)
+            unread = [position for position in unread if position not in tokenized]
+            if prefix_characters is not None:
+                prefix_characters *= PREFIX_GROWTH
+        return [tokenized[position] for position in range(len(whole))]
+
+    def _decides(self, encoding: Encoding) -> bool:
+        """Whether the tokens that the model reads are the same however the text goes on."""
+        words = [word for part in (encoding, *encoding.overflowing) for word in part.word_ids if word is not None]
+        if len(words) <= self._room:
+            return False
+        certain = max(words) - self._doubtful_words
+        return sum(word <= certain for word in words) > self._room
+
+    def _tokenized(self, encoding: Encoding) -> TokenizedText:
+        beyond = sum(len(part.ids) - self._special_tokens for part in encoding.overflowing)
+        return TokenizedText(
+            token_ids=np.array(encoding.ids, dtype=np.int32),
+            type_ids=np.array(encoding.type_ids, dtype=np.int32),
+            counted=len(encoding.ids) + beyond,
+        )
+
+
+def _works_word_by_word(specification: Mapping[str, Any]) -> bool:
+    return (
+        _steps(specification["normalizer"], "normalizers") <= LOCAL_NORMALIZERS
+        and bool(specification["pre_tokenizer"])
+        and _steps(specification["pre_tokenizer"], "pretokenizers") <= LOCAL_PRE_TOKENIZERS
+    )
+
+
+def _steps(step: Mapping[str, Any] | None, children: str) -> frozenset[str]:
+    """Name the kinds of steps in a tokenizer's description, sequences opened."""
+    if step is None:
+        return frozenset()
+    if step["type"] == "Sequence":
+        return frozenset[str]().union(*(_steps(child, children) for child in step[children]))
+    return frozenset({step["type"]})
