@@ -1,0 +1,45 @@
+"""How pytest finds the cases of the module that adopted the suite, and opens a store for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from vecgate_backends.conformance.case import Case
+from vecgate_backends.conformance.store import Store
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of the suite once for every case in the adopting module's CASES."""
+    if "case" not in metafunc.fixturenames or metafunc.cls is None:
+        return
+    name = f"{metafunc.cls.__name__}.{metafunc.function.__name__}"
+    reopens = "reopenable_store" in metafunc.fixturenames
+    cases: list[Case] = metafunc.module.CASES
+    metafunc.parametrize(
+        "case",
+        [pytest.param(case, marks=_marks(case, name), id=case.id) for case in cases if case.reopenable or not reopens],
+    )
+
+
+@pytest_asyncio.fixture
+async def store(case: Case, tmp_path: Path) -> AsyncIterator[Store]:
+    """Return a started backend on an empty directory."""
+    opened = Store(case, tmp_path)
+    await opened.backend.start()
+    yield opened
+    await opened.backend.close()
+
+
+@pytest_asyncio.fixture
+async def reopenable_store(store: Store) -> Store:
+    """Return a started backend that keeps its data over a reopen; a test that asks for it runs on such cases only."""
+    return store
+
+
+def _marks(case: Case, name: str) -> list[pytest.MarkDecorator]:
+    gap = case.gaps.get(name)
+    return [] if gap is None else [pytest.mark.xfail(reason=f"{gap.kind}: {gap.reason}", strict=True)]

@@ -1,0 +1,103 @@
+"""What a search must answer, computed here from the definitions in float64, independently of every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_backends.contract import Hits
+from vecgate_backends.records import FloatMatrix, FloatVector, Metric
+
+Float64: TypeAlias = NDArray[np.float64]
+
+
+def exact_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> Float64:
+    """Return the score of each row of `vectors`, shape (n,)."""
+    target = query.astype(np.float64)
+    rows = vectors.astype(np.float64)
+    match metric:
+        case Metric.COSINE:
+            return np.asarray(rows @ target / (np.sqrt((rows**2).sum(axis=1)) * np.sqrt((target**2).sum())))
+        case Metric.DOT:
+            return np.asarray(rows @ target)
+        case Metric.EUCLIDEAN:
+            return np.asarray(-np.sqrt(((rows - target) ** 2).sum(axis=1)))
+
+
+def tolerances(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> Float64:
+    """Return by how much each score may be off, shape (n,): the contract's invariant 1, on the score itself.
+
+    For EUCLIDEAN the contract bounds the square, so that d may be off by sqrt(d^2 + b) - d or d - sqrt(d^2 - b); the
+    larger of the two is allowed.
+    """
+    exact = exact_scores(metric, query, vectors)
+    match metric:
+        case Metric.COSINE:
+            return np.full(len(vectors), 1e-4)
+        case Metric.DOT:
+            return np.asarray(1e-4 * np.maximum(1.0, np.abs(exact)))
+        case Metric.EUCLIDEAN:
+            bound = 1e-5 * ((query.astype(np.float64) ** 2).sum() + (vectors.astype(np.float64) ** 2).sum(axis=1))
+            upwards = np.sqrt(exact**2 + bound) + exact
+            downwards = -exact - np.sqrt(np.maximum(exact**2 - bound, 0.0))
+            return np.asarray(np.maximum(upwards, downwards))
+
+
+def check_hits(
+    hits: Hits,
+    metric: Metric,
+    query: FloatVector,
+    stored: Mapping[str, FloatVector],
+    *,
+    top_k: int,
+    nearest: bool = True,
+) -> None:
+    """Insist that an unthresholded answer is right: how many, which, their scores, their order.
+
+    `stored` holds the vectors of every record that passes the filter. With `nearest` the hits must be the top_k nearest
+    (but for those within the tolerance of the last one); without, any of them.
+    """
+    ids = list(stored)
+    vectors = np.stack([stored[record_id] for record_id in ids]) if ids else np.empty((0, len(query)), np.float32)
+    exact = dict(zip(ids, exact_scores(metric, query, vectors), strict=True))
+    slack = dict(zip(ids, tolerances(metric, query, vectors), strict=True))
+
+    assert hits.scores.dtype == np.float32
+    assert hits.scores.shape == (len(hits.ids),)
+    assert len(hits.ids) == min(top_k, len(stored))
+    assert len(set(hits.ids)) == len(hits.ids)
+    assert set(hits.ids) <= set(stored)
+    check_order(hits)
+    for record_id, score in zip(hits.ids, hits.scores.tolist(), strict=True):
+        assert abs(score - exact[record_id]) <= slack[record_id] + 1e-12, (record_id, score, exact[record_id])
+    if nearest and hits.ids:
+        last = min(exact[record_id] for record_id in hits.ids)
+        overlooked = [
+            record_id
+            for record_id in set(ids) - set(hits.ids)
+            if exact[record_id] > last + slack[record_id] + max(slack[found] for found in hits.ids)
+        ]
+        assert not overlooked
+
+
+def check_order(hits: Hits) -> None:
+    """Insist on the highest score first, and among equal scores on the order of ids."""
+    ranked = [(-score, record_id) for score, record_id in zip(hits.scores.tolist(), hits.ids, strict=True)]
+    assert ranked == sorted(ranked)
+
+
+def recall(
+    answers: Sequence[Hits], metric: Metric, queries: FloatMatrix, stored: Mapping[str, FloatVector], *, top_k: int
+) -> float:
+    """Return the share of the nearest `top_k` that was found, 0 to 1; a tie with the last of them counts as found."""
+    vectors = np.stack(list(stored.values()))
+    found = 0
+    wanted = min(top_k, len(stored))
+    for query, hits in zip(queries, answers, strict=True):
+        exact = dict(zip(stored, exact_scores(metric, query, vectors), strict=True))
+        last = sorted(exact.values(), reverse=True)[wanted - 1]
+        found += sum(exact[record_id] >= last - 1e-6 for record_id in hits.ids[:wanted])
+    return found / (wanted * len(queries))
