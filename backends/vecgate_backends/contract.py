@@ -243,6 +243,9 @@ class Backend(Protocol):
     Options: ClassVar[type[Any]]
     """A frozen dataclass with a default for each option; its docstring documents them."""
 
+    def __init__(self, options: Any) -> None:
+        """Take an instance of `Options`; open nothing yet."""
+
     @property
     def capabilities(self) -> Capabilities:
         """What it can do."""

@@ -3,7 +3,8 @@
 InvalidArgumentError
 ├── NotFiniteError              VECTOR_NOT_FINITE
 ├── ZeroVectorError             ZERO_VECTOR
-├── MetadataValueError          METADATA_VALUE (unset, not finite, of a type not taken)
+├── MetadataValueError          METADATA_VALUE (not finite, out of range, of a type not taken)
+│   └── MetadataValueUnsetError     METADATA_VALUE_UNSET
 ├── TextTooLongError            TEXT_TOO_LONG
 └── LimitExceededError          LIMIT_EXCEEDED
 MissingError
@@ -16,9 +17,12 @@ UnsupportedError
 ├── NotYetError                 NOT_IMPLEMENTED
 └── DimensionsUnsupportedError  DIMENSIONS_UNSUPPORTED
 ExhaustedError
-└── EncoderBusyError            ENCODER_BUSY
+├── EncoderBusyError            ENCODER_BUSY
+├── TooManyCallsError           TOO_MANY_CALLS
+└── ResponseTooLargeError       RESPONSE_TOO_LARGE
 UnavailableError
 ├── ModelUnavailableError       MODEL_UNAVAILABLE
+├── StartingError               STARTING
 └── ShuttingDownError           SHUTTING_DOWN
 """
 
@@ -45,9 +49,15 @@ class ZeroVectorError(InvalidArgumentError):
 
 
 class MetadataValueError(InvalidArgumentError):
-    """A metadata value is unset, not finite or otherwise not storable."""
+    """A metadata value is not finite, out of range or otherwise not storable."""
 
     reason = "METADATA_VALUE"
+
+
+class MetadataValueUnsetError(MetadataValueError):
+    """A metadata value has no kind set; a field without a value is left out instead."""
+
+    reason = "METADATA_VALUE_UNSET"
 
 
 class TextTooLongError(InvalidArgumentError):
@@ -104,10 +114,28 @@ class EncoderBusyError(ExhaustedError):
     reason = "ENCODER_BUSY"
 
 
+class TooManyCallsError(ExhaustedError):
+    """The server has as many calls in hand as it takes; retry_after says when to come back."""
+
+    reason = "TOO_MANY_CALLS"
+
+
+class ResponseTooLargeError(ExhaustedError):
+    """The answer would pass the message limit; ask for fewer records or fields."""
+
+    reason = "RESPONSE_TOO_LARGE"
+
+
 class ModelUnavailableError(UnavailableError):
     """The model is known but cannot be loaded now."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class StartingError(UnavailableError):
+    """The server has not opened its backends yet."""
+
+    reason = "STARTING"
 
 
 class ShuttingDownError(UnavailableError):

@@ -1,0 +1,250 @@
+"""The server put together: the only place that constructs parts, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Self
+
+import grpc.aio
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from vecgate.v1 import service_pb2
+from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
+from vecgate_backends.errors import ConfigurationError
+from vecgate_server.config import Settings
+from vecgate_server.config_backends import backend_options
+from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.encoders.base import Models
+from vecgate_server.encoders.models import EncoderSettings, ModelPool, ModelSettings
+from vecgate_server.health import HealthMonitor, HealthService, backend_service
+from vecgate_server.interceptors import Admission, CallInterceptor, Phase
+from vecgate_server.service import Handlers, VectorSearchService
+from vecgate_server.service_collections import CollectionHandlers
+from vecgate_server.service_encode import EncodeHandlers
+from vecgate_server.service_info import InfoHandlers
+from vecgate_server.service_read import ReadHandlers
+from vecgate_server.service_search import SearchHandlers
+from vecgate_server.service_search_batch import SearchBatchHandlers
+from vecgate_server.service_write import WriteHandlers
+
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+OVERALL_HEALTH = ("", SERVICE)
+
+log = logging.getLogger(__name__)
+
+
+class ListenError(ConfigurationError):
+    """The address cannot be listened on."""
+
+
+class Server:
+    """One vecgate server. `async with Server(settings) as server:` serves at `server.address` until the block ends."""
+
+    def __init__(self, settings: Settings, *, models: Models | None = None) -> None:
+        """Build every part; nothing is opened yet.
+
+        Args:
+            settings: what to serve.
+            models: stands in for the models of the settings.
+
+        Raises:
+            ConfigurationError: a backend's options are wrong, or what it needs is not installed.
+        """
+        self._settings = settings
+        self.address = ""
+        self._models = models or _model_pool(settings)
+        self._directory = Directory(_backends(settings), settings.default_backend_name)
+        self._admission = Admission(settings.limits.max_concurrent_calls)
+        services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
+        self._health = HealthService(services)
+        self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)
+        self._monitoring: asyncio.Task[None] | None = None
+        self._grpc: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, open backends, load models, then turn SERVING; on a fault, stop what was started.
+
+        Raises:
+            ConfigurationError, StoreLockedError, VecgateError: it cannot serve; the message is one sentence.
+        """
+        try:
+            await self.listen()
+            await self.open()
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+
+    async def listen(self) -> None:
+        """Bind the address and answer health (NOT_SERVING), reflection and channelz; other calls get UNAVAILABLE.
+
+        Raises:
+            ListenError: the address is in use or not of this machine.
+        """
+        server = self._grpc = self._grpc_server()
+        host = self._settings.server.host
+        port = self._settings.server.port
+        _refuse_taken_address(host, port)
+        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        try:
+            bound = server.add_insecure_port(f"{bracketed}:{port}")
+        except RuntimeError:
+            raise ListenError(f"cannot listen on {bracketed}:{port}") from None
+        await server.start()
+        self.address = f"{bracketed}:{bound}"
+
+    async def open(self) -> None:
+        """Open backends, then accept calls, load models and turn SERVING."""
+        for each in self._directory.backends:
+            await each.backend.start()
+        await self._directory.refuse_ambiguous_names()
+        self._admission.phase = Phase.SERVING
+        await self._models.start()
+        await self._monitor.look()
+        self._monitoring = asyncio.create_task(self._monitor.watch(self._settings.server.health_interval_seconds))
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Turn NOT_SERVING, let calls in flight finish within the grace, then close models and backends; idempotent.
+
+        Args:
+            grace: seconds; None means that of the settings.
+        """
+        self._health.drain()
+        self._admission.phase = Phase.DRAINING
+        if self._monitoring:
+            self._monitoring.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._monitoring
+            self._monitoring = None
+        if self._grpc:
+            await self._grpc.stop(self._settings.server.shutdown_grace_seconds if grace is None else grace)
+            self._grpc = None
+        await self._models.close()
+        for each in self._directory.backends:
+            await each.backend.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _grpc_server(self) -> grpc.aio.Server:
+        limits = self._settings.limits
+        interceptor = CallInterceptor(SERVICE, self._admission, max_message_bytes=limits.max_message_bytes)
+        server = grpc.aio.server(interceptors=[interceptor], options=_channel_options(limits.max_message_bytes))
+        add_VectorSearchServiceServicer_to_server(VectorSearchService(self._handlers()), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        channelz.add_channelz_servicer(server)
+        reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server)
+        return server
+
+    def _handlers(self) -> Handlers:
+        directory, models, limits = self._directory, self._models, self._settings.limits
+        return Handlers(
+            encode=EncodeHandlers(models, limits),
+            write=WriteHandlers(directory, models, limits),
+            search=SearchHandlers(directory, models, limits),
+            search_batch=SearchBatchHandlers(directory, models, limits),
+            read=ReadHandlers(directory, limits),
+            collections=CollectionHandlers(directory, models, limits),
+            info=InfoHandlers(directory, self._settings.models.default, limits),
+        )
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal exits at once.
+
+    Args:
+        settings: what to serve.
+        announce: called with the bound address once the server is SERVING.
+
+    Raises:
+        ConfigurationError, StoreLockedError, VecgateError: it cannot serve; the message is one sentence.
+    """
+    stopping = asyncio.Event()
+
+    def stop(signal_number: int) -> None:
+        if stopping.is_set():
+            os._exit(128 + signal_number)
+        log.info("%s: draining", signal.Signals(signal_number).name)
+        stopping.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop, each)
+    server = Server(settings)
+    starting = asyncio.create_task(server.start())
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        starting.cancel()
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return
+    announce(server.address)
+    await waiting
+    await server.stop()
+
+
+def _model_pool(settings: Settings) -> ModelPool:
+    encoder, models = settings.encoder, settings.models
+    return ModelPool(
+        EncoderSettings(
+            default=models.default,
+            models=tuple(ModelSettings(entry.name, entry.path) for entry in models.available),
+            preload=models.preloaded,
+            threads=encoder.threads,
+            device=encoder.device,
+            micro_batch_tokens=encoder.micro_batch_tokens,
+            queue_tokens=encoder.queue_tokens,
+            cache_directory=encoder.cache_directory,
+            hub_endpoint=encoder.hub_endpoint,
+        )
+    )
+
+
+def _backends(settings: Settings) -> list[ConfiguredBackend]:
+    backends = []
+    for name, configured in settings.backends.items():
+        backend, options = backend_options(name, configured)
+        backends.append(ConfiguredBackend(name, configured.kind, backend(options)))
+    return backends
+
+
+def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        # Two servers on one port would share its calls at random instead of the second one failing.
+        ("grpc.so_reuseport", 0),
+        # Clients behind proxies ping every 10 seconds, also between calls; gRPC would send them away after a few pings.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+
+
+def _refuse_taken_address(host: str, port: int) -> None:
+    """Try the address first: gRPC tells on standard error, in its own words, why it cannot listen.
+
+    Raises:
+        ListenError: another process listens there, or the address is not of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as fault:
+        raise ListenError(f"cannot listen on {host}:{port}: {fault.strerror}") from None

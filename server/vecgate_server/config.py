@@ -1,0 +1,259 @@
+"""Settings: one YAML file, overridden by environment variables, checked as a whole before anything starts.
+
+A variable is VECGATE_ and the path with two underscores for each dot: VECGATE_SERVER__PORT=50052 is server.port. A list is
+given as JSON. This is the only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from vecgate_server.config_faults import InvalidSettingsError, closest, describe_fault, unknown_key
+from vecgate_server.config_file import read_yaml
+from vecgate_server.encoders.catalogue import CATALOGUE, DEFAULT_MODEL
+
+ENVIRONMENT_PREFIX = "VECGATE_"
+NESTING = "__"
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Section):
+    """Where the server listens and how it stops."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=50051, ge=0, le=65535, description="Port to listen on; 0 lets the system pick one.")
+    allow_insecure: bool = Field(
+        default=False, description="Listen beyond loopback although neither TLS nor keys protect the port."
+    )
+    shutdown_grace_seconds: float = Field(
+        default=20.0, ge=0, le=3600, description="Seconds that calls in flight get to finish on SIGTERM."
+    )
+    health_interval_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=3600,
+        description="Seconds between two looks at models and backends for the health service.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_open_listener(self) -> Self:
+        if not (self.allow_insecure or _is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host!r} is reachable from elsewhere and this version has no TLS: "
+                "set allow_insecure: true if the network is trusted"
+            )
+        return self
+
+
+class LimitSettings(_Section):
+    """What a request may ask for; GetServerInfo tells clients."""
+
+    max_message_bytes: int = Field(
+        default=67_108_864, ge=65_536, le=2_147_483_647, description="Bytes of one message in either direction."
+    )
+    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records or queries of one call.")
+    max_top_k: int = Field(default=10_000, ge=1, le=1_000_000, description="Matches of one search.")
+    max_page_size: int = Field(
+        default=1_000, ge=1, le=100_000, description="Records, values or collections of one page."
+    )
+    max_dimension: int = Field(default=16_384, ge=1, le=65_536, description="Components of a vector.")
+    max_metadata_fields: int = Field(default=256, ge=0, le=65_536, description="Metadata fields of one record.")
+    max_metadata_bytes: int = Field(
+        default=65_536, ge=0, le=16_777_216, description="Bytes of one record's metadata, names and values."
+    )
+    max_text_bytes: int = Field(default=1_048_576, ge=0, le=67_108_864, description="Bytes of one text.")
+    # Each level of a filter is two messages deep, and protobuf refuses messages nested deeper than 100.
+    max_filter_depth: int = Field(
+        default=32, ge=1, le=45, description="Nesting of a filter; a lone condition is 1 deep."
+    )
+    max_filter_terms: int = Field(
+        default=4_096, ge=1, le=1_000_000, description="Conditions and listed values of a filter."
+    )
+    max_concurrent_calls: int = Field(
+        default=512, ge=1, le=1_000_000, description="Calls in hand at once; more are refused with a time to come back."
+    )
+
+
+class BackendSettings(_Section):
+    """One backend: its kind and its own options."""
+
+    kind: str = Field(description='What it is: "faiss", "memory" or the name of an installed plug-in.')
+    options: Mapping[str, Any] = Field(default_factory=dict, description="Options of that kind; see docs.")
+
+
+DEFAULT_BACKENDS = {"faiss": BackendSettings(kind="faiss", options={"path": "./vecgate-data"})}
+
+
+class ModelEntry(_Section):
+    """One model the server may load."""
+
+    name: str = Field(min_length=1, description="The name used in requests.")
+    path: Path | None = Field(default=None, description="Directory of the model; unset: found by its name.")
+
+
+class ModelSettings(_Section):
+    """The encoder models."""
+
+    default: str = Field(default=DEFAULT_MODEL, description="The model of requests that name none.")
+    available: tuple[ModelEntry, ...] = Field(
+        default=tuple(ModelEntry(name=name, path=None) for name in CATALOGUE),
+        description="Every model requests may name.",
+    )
+    preload: tuple[str, ...] | None = Field(
+        default=None, description="Models loaded before the server is ready; unset: the default model; []: none."
+    )
+
+    @property
+    def preloaded(self) -> tuple[str, ...]:
+        """The models to load before the server is ready."""
+        return (self.default,) if self.preload is None else self.preload
+
+    @model_validator(mode="after")
+    def _know_every_name(self) -> Self:
+        names = [entry.name for entry in self.available]
+        if len(set(names)) < len(names):
+            raise ValueError("available names a model twice")
+        for key, name in [("default", self.default), *(("preload", name) for name in self.preloaded)]:
+            if name not in names:
+                raise ValueError(f"{key} names {name!r}, which is not among available{closest(name, names)}")
+        return self
+
+
+class EncoderSettings(_Section):
+    """How models run."""
+
+    threads: int = Field(default=0, ge=0, le=1_024, description="Threads of the forward pass; 0: one for each core.")
+    micro_batch_tokens: int = Field(
+        default=1_024,
+        ge=64,
+        le=1_048_576,
+        description="Padded tokens of one forward pass; a query waits for one at most.",
+    )
+    queue_tokens: int = Field(
+        default=1_048_576,
+        ge=1_024,
+        description="Tokens that may wait for a model, of queries and of documents each; more are refused with a time "
+        "to come back.",
+    )
+    device: str = Field(default="cpu", min_length=1, description='Where models run: "cpu", "cuda" or "cuda:1".')
+    cache_directory: Path | None = Field(
+        default=None, description="The Hugging Face cache; unset: the library's own place."
+    )
+    hub_endpoint: str | None = Field(default=None, description="Address of the hub; unset: the library's own.")
+
+
+class TelemetrySettings(_Section):
+    """What the server tells about itself, on standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity logged."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="One line of text, or one JSON object, a record."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings; frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=NESTING
+    )
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    backends: dict[Name, BackendSettings] = Field(
+        default=DEFAULT_BACKENDS,
+        min_length=1,
+        description="Backends by the name that collections refer to.",
+    )
+    default_backend: str = Field(default="", description="Backend of collections that name none; unset: the first.")
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    encoder: EncoderSettings = Field(default_factory=EncoderSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @property
+    def default_backend_name(self) -> str:
+        """The backend of collections that name none."""
+        return self.default_backend or next(iter(self.backends))
+
+    @model_validator(mode="after")
+    def _know_the_default_backend(self) -> Self:
+        if self.default_backend_name not in self.backends:
+            raise ValueError(
+                f"default_backend names {self.default_backend!r}, which is not among backends"
+                f"{closest(self.default_backend, self.backends)}"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library passes it; no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment before the file's values, which arrive as arguments."""
+        del settings_cls
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the file (None: defaults only) and the environment.
+
+    Raises:
+        InvalidSettingsError: something is wrong; one line that names the path of the key and what would be right.
+    """
+    document = read_yaml(path) if path else {}
+    # Here and not left to the field's default, so that a variable can change one option of the default backend.
+    document.setdefault("backends", {name: backend.model_dump() for name, backend in DEFAULT_BACKENDS.items()})
+    _refuse_unknown_variables()
+    try:
+        return Settings(**document)
+    except ValidationError as invalid:
+        raise InvalidSettingsError(describe_fault(invalid, Settings)) from None
+    except (ValueError, SettingsError) as invalid:  # pydantic-settings, for JSON it cannot read in a variable
+        raise InvalidSettingsError(" ".join(str(invalid).split())) from None
+
+
+def settings_text(settings: Settings) -> str:
+    """Write settings as YAML, defaults filled in."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse VECGATE_X__Y whose X is no section.
+
+    Variables without a double underscore are left alone unless they nearly name a setting: Kubernetes puts VECGATE_PORT and
+    VECGATE_SERVICE_HOST into every pod beside a service named "vecgate".
+    """
+    sections = list(Settings.model_fields)
+    for variable in os.environ:
+        if not variable.upper().startswith(ENVIRONMENT_PREFIX):
+            continue
+        head, nested, _ = variable[len(ENVIRONMENT_PREFIX) :].lower().partition(NESTING)
+        if head not in sections and (nested or closest(head, sections, cutoff=0.85)):
+            raise InvalidSettingsError(f"environment variable {variable}: {unknown_key(head, sections)}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,121 @@
+"""grpc.health.v1 with the real state: models warm, backends answering, not draining.
+
+Services known: "" and the service's full name (every model to be preloaded is warm and every backend answers), and
+"backend.<name>" for each backend alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeAlias
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from typing_extensions import override
+
+from vecgate_server.directory import Directory
+from vecgate_server.encoders.base import Models
+
+Context: TypeAlias = "grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]"
+
+SERVING = HealthCheckResponse.SERVING
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+log = logging.getLogger(__name__)
+
+
+def backend_service(name: str) -> str:
+    """Return the health service of a backend."""
+    return f"backend.{name}"
+
+
+class HealthService(health_pb2_grpc.HealthServicer):
+    """Answers Check and Watch from a table of states.
+
+    Not grpc_health's own servicer: that one forgets all watchers of a service when the first of them leaves.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._states: dict[str, int] = dict.fromkeys(services, NOT_SERVING)
+        self._changed = asyncio.Event()
+        self._draining = False
+
+    @override
+    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
+        """Answer the state now; NOT_FOUND for a service that is not known."""
+        state = self._states.get(request.service)
+        if state is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service {request.service!r}")
+        return HealthCheckResponse(status=state)
+
+    @override
+    async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
+        """Send the state now and after each change, until the caller leaves or the server drains.
+
+        The stream ends with the drain, since a server waits for its open streams before it stops.
+        """
+        last: int | None = None
+        while True:
+            changed = self._changed
+            state = self._states.get(request.service, SERVICE_UNKNOWN)
+            if state != last:
+                last = state
+                yield HealthCheckResponse(status=state)
+            if self._draining:
+                return
+            await changed.wait()
+
+    def set(self, service: str, *, fault: str) -> None:
+        """Change a state and tell the watchers: SERVING without a fault, else NOT_SERVING."""
+        state = NOT_SERVING if fault else SERVING
+        if self._draining or self._states[service] == state:
+            return
+        self._states[service] = state
+        if fault:
+            log.warning("%s is NOT_SERVING: %s", service or "the server", fault)
+        else:
+            log.info("%s is SERVING", service or "the server")
+        self._tell_watchers()
+
+    def drain(self) -> None:
+        """Turn every service NOT_SERVING for good."""
+        self._draining = True
+        self._states = dict.fromkeys(self._states, NOT_SERVING)
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        # A fresh event for the next change: each watcher waits on the one it saw with the state it sent.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class HealthMonitor:
+    """Looks at models and backends at an interval and writes what it sees into the health service."""
+
+    def __init__(self, health: HealthService, directory: Directory, models: Models, *, overall: Iterable[str]) -> None:
+        self._health = health
+        self._directory = directory
+        self._models = models
+        self._overall = tuple(overall)
+
+    async def look(self) -> None:
+        """Look once, at all backends side by side."""
+        backends = self._directory.backends
+        faults = await asyncio.gather(*(each.fault() for each in backends))
+        for each, fault in zip(backends, faults, strict=True):
+            self._health.set(backend_service(each.name), fault=fault)
+        unready = [] if self._models.ready else ["models are not loaded"]
+        broken = [f"backend {each.name}: {fault}" for each, fault in zip(backends, faults, strict=True) if fault]
+        for service in self._overall:
+            self._health.set(service, fault="; ".join(unready + broken))
+
+    async def watch(self, interval: float) -> None:
+        """Look every `interval` seconds until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(interval)

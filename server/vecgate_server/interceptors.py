@@ -1,0 +1,217 @@
+"""Around every call of VectorSearchService: request id, admission, errors as statuses, one log record.
+
+Health, reflection and channelz pass untouched, so that neither load nor a start under way keeps them from answering.
+Messages are parsed and written here rather than by gRPC, so that a request that is no valid message and an answer that passes the
+message limit get a status of ours with a reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Never, TypeAlias, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from vecgate_backends.errors import InvalidArgumentError, VecgateError
+from vecgate_server.errors import ResponseTooLargeError, ShuttingDownError, StartingError, TooManyCallsError
+from vecgate_server.status import internal_status, status_message
+from vecgate_server.telemetry import CallClock, request_id
+
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+REQUEST_ID = "x-request-id"
+RETRY_SECONDS = 1.0
+_REQUEST_ID_RULE = re.compile(r"[\x21-\x7e]{1,128}")
+
+log = logging.getLogger(__name__)
+
+
+class Phase(Enum):
+    """Where the server is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+class Admission:
+    """Decides whether a call may begin: not before the backends are open, not while draining, not over the limit."""
+
+    def __init__(self, max_concurrent_calls: int) -> None:
+        self.phase = Phase.STARTING
+        self._limit = max_concurrent_calls
+        self._in_hand = 0
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Hold one place for the duration of a call.
+
+        Raises:
+            StartingError, ShuttingDownError, TooManyCallsError: the call may not begin.
+        """
+        if self.phase is Phase.STARTING:
+            raise StartingError("the server is starting", retry_after=RETRY_SECONDS)
+        if self.phase is Phase.DRAINING:
+            raise ShuttingDownError("the server is shutting down", retry_after=RETRY_SECONDS)
+        if self._in_hand >= self._limit:
+            raise TooManyCallsError(
+                f"{self._in_hand} calls are in hand; limits.max_concurrent_calls is {self._limit}",
+                retry_after=RETRY_SECONDS,
+            )
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A method of the service: its behaviour, and how its messages are read and written."""
+
+    name: str
+    streams: bool
+    behaviour: Callable[[Any, Context], Any]
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
+
+    @classmethod
+    def of(cls, name: str, handler: Handler) -> _Method:
+        """Take a handler apart; gRPC types it for its blocking server, whence the casts."""
+        return cls(
+            name,
+            bool(handler.request_streaming),
+            cast("Any", handler.stream_stream if handler.request_streaming else handler.unary_unary),
+            cast("Any", handler.request_deserializer),
+            cast("Any", handler.response_serializer),
+        )
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of one service, each once."""
+
+    def __init__(self, service: str, admission: Admission, *, max_message_bytes: int) -> None:
+        self._prefix = f"/{service}/"
+        self._admission = admission
+        self._max_message_bytes = max_message_bytes
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the wrapped handler of a method of the service, and any other handler as it is."""
+        method = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
+        # gRPC answers an unknown method itself, on getting None.
+        if handler is None or not method.startswith(self._prefix):
+            return handler
+        wrapped = self._wrapped[method] = self._wrap(_Method.of(method.removeprefix(self._prefix), handler))
+        return wrapped
+
+    def _wrap(self, method: _Method) -> Handler:
+        if method.streams:
+            return grpc.stream_stream_rpc_method_handler(cast("Any", self._stream(method)))
+        return grpc.unary_unary_rpc_method_handler(cast("Any", self._unary(method)))
+
+    def _unary(self, method: _Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def answer(request: bytes, context: Context) -> bytes:
+            call = _Call(method.name, context)
+            try:
+                with self._admission.call():
+                    response = await method.behaviour(_parsed(method.read, request), context)
+                    content = self._checked(method.write(response))
+            except Exception as fault:  # noqa: BLE001  # every fault of a call ends here; cancellation is none
+                await call.fail(fault)
+            call.succeed()
+            return content
+
+        return answer
+
+    def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        async def answer(requests: AsyncIterator[bytes], context: Context) -> None:
+            call = _Call(method.name, context)
+            try:
+                with self._admission.call():
+                    async for response in method.behaviour(_each_parsed(method.read, requests), context):
+                        await context.write(self._checked(method.write(response)))
+            except Exception as fault:  # noqa: BLE001  # as above
+                await call.fail(fault)
+            call.succeed()
+
+        return answer
+
+    def _checked(self, response: bytes) -> bytes:
+        if len(response) > self._max_message_bytes:
+            raise ResponseTooLargeError(
+                f"the answer has {len(response)} bytes, limits.max_message_bytes is {self._max_message_bytes}: "
+                "ask for fewer records or fields"
+            )
+        return response
+
+
+class _Call:
+    """One call under way: its id, its clock, its end."""
+
+    __slots__ = ("_clock", "_context", "_id", "_name")
+
+    def __init__(self, name: str, context: Context) -> None:
+        self._name = name
+        self._context = context
+        self._clock = CallClock()
+        self._id = _request_id(context)
+        request_id.set(self._id)
+
+    def succeed(self) -> None:
+        self._context.set_trailing_metadata(((REQUEST_ID, self._id),))
+        log.debug("%s OK in %.1f ms", self._name, self._clock.total_ns / 1e6)
+
+    async def fail(self, fault: Exception) -> Never:
+        if isinstance(fault, grpc.aio.AbortError):
+            raise fault
+        milliseconds = self._clock.total_ns / 1e6
+        if isinstance(fault, VecgateError):
+            status = status_message(fault)
+            log.info("%s %s in %.1f ms: %s", self._name, fault.reason, milliseconds, fault.message)
+        else:
+            status = internal_status(self._id)
+            log.error("%s INTERNAL in %.1f ms", self._name, milliseconds, exc_info=fault)
+        await self._abort(status)
+
+    async def _abort(self, status: Status) -> Never:
+        rich = rpc_status.to_status(status)
+        await self._context.abort(rich.code, rich.details, (*rich.trailing_metadata, (REQUEST_ID, self._id)))
+
+
+def _parsed(read: Callable[[bytes], Any], request: bytes) -> Any:
+    try:
+        return read(request)
+    except DecodeError:
+        raise InvalidArgumentError("the request is no valid message of this method; strings must be UTF-8") from None
+
+
+async def _each_parsed(read: Callable[[bytes], Any], requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parsed(read, request)
+
+
+def _request_id(context: Context) -> str:
+    """Take the caller's id if it is fit for a log, or make one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_RULE.fullmatch(value):
+            return value
+    return uuid.uuid4().hex

@@ -1,0 +1,39 @@
+"""Page tokens: opaque, and good only for the listing they came from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from vecgate_backends.errors import TokenInvalidError
+
+_DIGEST_BYTES = 12
+
+
+def listing_digest(*scope: object) -> bytes:
+    """Identify a listing by everything that fixes its order and content, such as collection, namespace and filter."""
+    return hashlib.sha256(repr(scope).encode()).digest()[:_DIGEST_BYTES]
+
+
+def page_token(cursor: str | None, digest: bytes) -> str:
+    """Write the token of the page that starts at a cursor; "" after the last page."""
+    return "" if cursor is None else base64.urlsafe_b64encode(digest + cursor.encode()).decode()
+
+
+def page_cursor(token: str, digest: bytes) -> str | None:
+    """Read the cursor of a token; None for the first page, whose token is "".
+
+    Raises:
+        TokenInvalidError: the token is damaged or of another listing.
+    """
+    if not token:
+        return None
+    try:
+        content = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+        cursor = content[_DIGEST_BYTES:].decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise TokenInvalidError.at("page_token", "is damaged") from None
+    if content[:_DIGEST_BYTES] != digest:
+        raise TokenInvalidError.at("page_token", "belongs to another collection, namespace or filter")
+    return cursor

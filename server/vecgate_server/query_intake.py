@@ -1,0 +1,111 @@
+"""The queries of one SearchBatch on their way in: each becomes a vector with its own options, or has a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vecgate.v1.outcome_pb2 import EncodedText
+from vecgate.v1.search_pb2 import BatchQuery
+from vecgate_backends.contract import SearchOptions
+from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError, VecgateError
+from vecgate_backends.records import CollectionSpec, FloatMatrix, Record
+from vecgate_server import validate
+from vecgate_server.config import LimitSettings
+from vecgate_server.translate_filters import filter_from_wire
+from vecgate_server.validate_vectors import read_vectors
+
+
+class QueryIntake:
+    """Checks queries when it is made; then takes encoded texts and stored vectors.
+
+    Attributes:
+        faults: None or the fault of each query, in the request's order.
+        vectors: float32, shape (queries, dimension); rows of queries with a fault are not to be used.
+        encoded: how the text of a query was read, by row.
+    """
+
+    def __init__(
+        self, queries: Sequence[BatchQuery], options: SearchOptions, spec: CollectionSpec, limits: LimitSettings
+    ) -> None:
+        self._queries = queries
+        self._limits = limits
+        self.faults: list[VecgateError | None] = [None] * len(queries)
+        self.vectors: FloatMatrix = np.zeros((len(queries), spec.dimension), np.float32)
+        self.encoded: dict[int, EncodedText] = {}
+        self._options = [self._read(row, query, options) for row, query in enumerate(queries)]
+        self._take_given_vectors(spec)
+
+    def rows(self, kind: str) -> list[int]:
+        """Rows without a fault whose query is of a kind: text, vector or id."""
+        return [row for row in self._good() if self._queries[row].query.WhichOneof("input") == kind]
+
+    def texts(self, rows: Sequence[int]) -> list[str]:
+        """The texts of some rows."""
+        return [self._queries[row].query.text for row in rows]
+
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of some rows."""
+        return [self._queries[row].query.id for row in rows]
+
+    def fail(self, faults: Mapping[int, VecgateError]) -> None:
+        """Take the faults of some rows."""
+        for row, fault in faults.items():
+            self.faults[row] = fault
+
+    def take_stored(self, rows: Sequence[int], records: Sequence[Record | None]) -> None:
+        """Take the stored records of queries by id; one more match is asked for, since the record itself is left out."""
+        for row, record in zip(rows, records, strict=True):
+            if record is None or record.vector is None:
+                identifier = self._queries[row].query.id
+                self.faults[row] = RecordNotFoundError(
+                    f"queries[{row}].query.id: there is no record {identifier!r} in this namespace"
+                )
+            else:
+                self.vectors[row] = record.vector
+                self._options[row] = replace(self._options[row], top_k=self._options[row].top_k + 1)
+
+    def groups(self) -> list[tuple[SearchOptions, list[int]]]:
+        """Gather rows that can be searched in one call of the backend, since their options are the same."""
+        groups: dict[tuple[str, int], list[int]] = {}
+        for row in self._good():
+            options = self._options[row]
+            # By text and not by value: Eq("a", 1) and Eq("a", True) are equal to Python, and mean different things.
+            groups.setdefault((repr(options.filter), options.top_k), []).append(row)
+        return [(self._options[rows[0]], rows) for rows in groups.values()]
+
+    def _good(self) -> list[int]:
+        return [row for row, fault in enumerate(self.faults) if fault is None]
+
+    def _read(self, row: int, query: BatchQuery, options: SearchOptions) -> SearchOptions:
+        path = f"queries[{row}]"
+        try:
+            self._check_input(query, f"{path}.query")
+            if query.HasField("filter"):
+                return replace(options, filter=filter_from_wire(query.filter, f"{path}.filter", self._limits))
+        except InvalidArgumentError as fault:
+            self.faults[row] = fault
+        return options
+
+    def _check_input(self, query: BatchQuery, path: str) -> None:
+        match query.query.WhichOneof("input"):
+            case "text":
+                validate.text(query.query.text, f"{path}.text", self._limits.max_text_bytes)
+            case "id":
+                validate.record_id(query.query.id, f"{path}.id")
+            case None:
+                raise InvalidArgumentError.at(path, "set one of text, vector and id")
+
+    def _take_given_vectors(self, spec: CollectionSpec) -> None:
+        rows = self.rows("vector")
+        if rows:
+            self.vectors[rows], faults = read_vectors(
+                [self._queries[row].query.vector for row in rows],
+                [f"queries[{row}].query.vector" for row in rows],
+                dimension=spec.dimension,
+                metric=spec.metric,
+            )
+            for row, fault in zip(rows, faults, strict=True):
+                self.faults[row] = fault

@@ -1,0 +1,103 @@
+"""The records of one Upsert on their way in: each is good or has a fault, and only good ones reach the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vecgate.v1.record_pb2 import Record
+from vecgate_backends.errors import InvalidArgumentError, VecgateError
+from vecgate_backends.records import CollectionSpec, FloatMatrix, RecordBatch
+from vecgate_server import validate, validate_metadata
+from vecgate_server.config import LimitSettings
+from vecgate_server.errors import CollectionUnboundError
+from vecgate_server.translate_metadata import metadata_from_wire
+from vecgate_server.validate_vectors import read_vectors
+
+
+class RecordIntake:
+    """Checks records when it is made; then takes the vectors of encoded texts and the backend's verdicts.
+
+    Attributes:
+        faults: None or the fault of each record, in the request's order.
+        to_encode: rows of the good records whose text needs a vector.
+    """
+
+    def __init__(self, records: Sequence[Record], spec: CollectionSpec, limits: LimitSettings) -> None:
+        self._records = records
+        self._spec = spec
+        self.faults: list[VecgateError | None] = [_fault(record, row, limits) for row, record in enumerate(records)]
+        self._vectors: FloatMatrix = np.zeros((len(records), spec.dimension), np.float32)
+        self._take_given_vectors()
+        self.to_encode = [row for row in self.good if not records[row].HasField("vector")]
+        if spec.model is None:
+            self._refuse_texts()
+
+    @property
+    def good(self) -> list[int]:
+        """Rows without a fault."""
+        return [row for row, fault in enumerate(self.faults) if fault is None]
+
+    def texts_to_encode(self) -> list[str]:
+        """The texts of `to_encode`, in its order."""
+        return [self._records[row].text for row in self.to_encode]
+
+    def take_encoding(self, vectors: FloatMatrix, faults: Mapping[int, VecgateError]) -> None:
+        """Take the vectors of `to_encode`, shape (len(to_encode), dimension), and the faults of some of its rows."""
+        self._vectors[self.to_encode] = vectors
+        for row, fault in faults.items():
+            self.faults[row] = fault
+
+    def batch(self) -> RecordBatch:
+        """Gather the good records as columns."""
+        rows = self.good
+        vectors = self._vectors if len(rows) == len(self._records) else self._vectors[rows]
+        records = [self._records[row] for row in rows]
+        return RecordBatch(
+            ids=[record.id for record in records],
+            vectors=vectors,
+            texts=[record.text if record.HasField("text") else None for record in records],
+            metadata=[metadata_from_wire(record.metadata) for record in records],
+        )
+
+    def fail_written(self, errors: Sequence[VecgateError | None]) -> None:
+        """Take the backend's verdict on each record of batch()."""
+        for row, error in zip(self.good, errors, strict=True):
+            self.faults[row] = error
+
+    def _take_given_vectors(self) -> None:
+        rows = [row for row in self.good if self._records[row].HasField("vector")]
+        if not rows:
+            return
+        matrix, faults = read_vectors(
+            [self._records[row].vector for row in rows],
+            [f"records[{row}].vector" for row in rows],
+            dimension=self._spec.dimension,
+            metric=self._spec.metric,
+        )
+        self._vectors[rows] = matrix
+        for row, fault in zip(rows, faults, strict=True):
+            self.faults[row] = fault
+
+    def _refuse_texts(self) -> None:
+        for row in self.to_encode:
+            self.faults[row] = CollectionUnboundError(
+                f"records[{row}].text: collection {self._spec.name!r} is bound to no model: send a vector beside the text"
+            )
+        self.to_encode = []
+
+
+def _fault(record: Record, row: int, limits: LimitSettings) -> VecgateError | None:
+    """Check all of a record but the numbers of its vector."""
+    path = f"records[{row}]"
+    try:
+        validate.record_id(record.id, f"{path}.id")
+        if record.HasField("text"):
+            validate.text(record.text, f"{path}.text", limits.max_text_bytes)
+        elif not record.HasField("vector"):
+            raise InvalidArgumentError.at(path, "needs text, a vector or both")
+        validate_metadata.metadata(record.metadata, f"{path}.metadata", limits)
+    except InvalidArgumentError as fault:
+        return fault
+    return None

@@ -1,0 +1,177 @@
+"""CreateCollection, GetCollection, ListCollections, DeleteCollection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vecgate.v1 import collection_pb2 as wire
+from vecgate_backends.contract import Capabilities
+from vecgate_backends.errors import (
+    CollectionExistsError,
+    IndexUnsupportedError,
+    InvalidArgumentError,
+    UnsupportedError,
+)
+from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, ModelBinding, Timestamp
+from vecgate_server import page_tokens, validate
+from vecgate_server.config import LimitSettings
+from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.encoders.base import Models
+from vecgate_server.errors import NotYetError
+from vecgate_server.model_rules import check_dimensions
+from vecgate_server.translate_enums import METRICS
+from vecgate_server.translate_outcomes import collection_to_wire
+
+QUANTIZATIONS: Mapping[int, bool] = {
+    wire.QUANTIZATION_UNSPECIFIED: True,
+    wire.QUANTIZATION_NONE: True,
+    wire.QUANTIZATION_SCALAR8: False,
+}
+"""Number of a quantization → whether this version does it."""
+
+_LISTING = page_tokens.listing_digest("collections")
+
+
+class CollectionHandlers:
+    """Collections: made, described, listed, removed."""
+
+    def __init__(self, directory: Directory, models: Models, limits: LimitSettings) -> None:
+        self._directory = directory
+        self._models = models
+        self._limits = limits
+
+    async def create(self, request: wire.CreateCollectionRequest) -> wire.CreateCollectionResponse:
+        """Make a collection, or answer the one that exists with the same settings if that is asked for."""
+        backend = self._directory.backend(request.backend)
+        spec = await self._spec(request)
+        _check_capabilities(spec, backend)
+        try:
+            await self._directory.create(backend, spec)
+        except CollectionExistsError:
+            if not request.if_not_exists:
+                raise
+            existing = await self._directory.collection(spec.name)
+            _refuse_other_settings(existing.spec, existing.backend, spec, backend.name)
+            return wire.CreateCollectionResponse(collection=collection_to_wire(existing.spec, existing.backend))
+        return wire.CreateCollectionResponse(collection=collection_to_wire(spec, backend.name), created=True)
+
+    async def get(self, request: wire.GetCollectionRequest) -> wire.GetCollectionResponse:
+        """Describe a collection and count its records."""
+        located = await self._directory.collection(validate.collection_name(request.name, "name"))
+        size = await located.collection.size()
+        shown = sorted(size.namespaces.items())[: self._limits.max_page_size]
+        return wire.GetCollectionResponse(
+            collection=collection_to_wire(located.spec, located.backend),
+            record_count=size.records,
+            namespaces=[wire.NamespaceInfo(name=name, record_count=count) for name, count in shown],
+            namespace_count=len(size.namespaces),
+        )
+
+    async def list_page(self, request: wire.ListCollectionsRequest) -> wire.ListCollectionsResponse:
+        """Page through the collections of all backends, by name."""
+        size = validate.page_size(request.page_size, self._limits.max_page_size)
+        after = page_tokens.page_cursor(request.page_token, _LISTING) or ""
+        rest = [located for located in await self._directory.specs() if located.spec.name > after]
+        page = rest[:size]
+        cursor = page[-1].spec.name if len(rest) > size else None
+        return wire.ListCollectionsResponse(
+            collections=[collection_to_wire(located.spec, located.backend) for located in page],
+            next_page_token=page_tokens.page_token(cursor, _LISTING),
+        )
+
+    async def delete(self, request: wire.DeleteCollectionRequest) -> wire.DeleteCollectionResponse:
+        """Remove a collection and all its records."""
+        await self._directory.delete(validate.collection_name(request.name, "name"))
+        return wire.DeleteCollectionResponse()
+
+    async def _spec(self, request: wire.CreateCollectionRequest) -> CollectionSpec:
+        spec = CollectionSpec(
+            name=validate.collection_name(request.name, "name"),
+            dimension=0,
+            metric=validate.choice(request.metric, METRICS, "metric"),
+            index=_index(request.index),
+            created=_now(),
+        )
+        if request.WhichOneof("source") == "unbound":
+            most = self._limits.max_dimension
+            return replace(spec, dimension=validate.within(request.unbound.dimension, "unbound.dimension", 1, most))
+        encoder = await self._models.encoder(request.model.name or None)
+        model = encoder.description
+        if request.model.HasField("dimensions"):
+            check_dimensions(request.model.dimensions, model, "model.dimensions")
+        binding = ModelBinding(model.name, model.fingerprint, model.query_prompt)
+        return replace(spec, dimension=model.dimension, model=binding)
+
+
+def _index(message: wire.IndexConfig) -> IndexConfig | None:
+    match message.WhichOneof("kind"):
+        case "flat":
+            return FlatIndex()
+        case "hnsw":
+            return _hnsw(message.hnsw)
+        case "ivf":
+            raise NotYetError("index.ivf: this version builds no inverted lists")
+        case _:
+            return None
+
+
+def _hnsw(message: wire.HnswIndex) -> HnswIndex:
+    if not validate.choice(message.quantization, QUANTIZATIONS, "index.hnsw.quantization"):
+        raise NotYetError("index.hnsw.quantization: this version keeps float32 only")
+    index = HnswIndex(**{field.name: value for field, value in message.ListFields() if field.name != "quantization"})
+    validate.within(index.m, "index.hnsw.m", 4, 128)
+    validate.within(index.ef_construction, "index.hnsw.ef_construction", 16, 2_000)
+    validate.within(index.ef, "index.hnsw.ef", 1, 10_000)
+    return index
+
+
+def _index_kind(index: IndexConfig | None) -> str | None:
+    match index:
+        case None:
+            return None
+        case FlatIndex():
+            return "flat"
+        case HnswIndex():
+            return "hnsw"
+
+
+def _check_capabilities(spec: CollectionSpec, backend: ConfiguredBackend) -> None:
+    capabilities: Capabilities = backend.backend.capabilities
+    if spec.metric not in capabilities.metrics:
+        raise UnsupportedError(f"metric: backend {backend.name!r} does not measure by {spec.metric.value}")
+    if spec.dimension > capabilities.max_dimension:
+        raise InvalidArgumentError.at(
+            "unbound.dimension",
+            f"is {spec.dimension}; backend {backend.name!r} takes at most {capabilities.max_dimension}",
+        )
+    kind = _index_kind(spec.index)
+    if kind is not None and kind not in capabilities.index_kinds:
+        built = ", ".join(sorted(capabilities.index_kinds))
+        raise IndexUnsupportedError.at(
+            f"index.{kind}", f"backend {backend.name!r} builds no such index; it builds: {built}"
+        )
+
+
+def _refuse_other_settings(existing: CollectionSpec, holder: str, asked: CollectionSpec, backend: str) -> None:
+    """Refuse to take an existing collection for the asked one if anything but the time of making differs."""
+    settings = {
+        "backend": (holder, backend),
+        "metric": (existing.metric, asked.metric),
+        "dimension": (existing.dimension, asked.dimension),
+        "model": (_fingerprint(existing), _fingerprint(asked)),
+        "index": (existing.index, asked.index),
+    }
+    different = [name for name, (has, wants) in settings.items() if has != wants]
+    if different:
+        raise CollectionExistsError(f"collection {asked.name!r} exists with another {', '.join(different)}")
+
+
+def _fingerprint(spec: CollectionSpec) -> str | None:
+    return spec.model.fingerprint if spec.model else None
+
+
+def _now() -> Timestamp:
+    seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
+    return Timestamp(seconds, nanos)

@@ -1,0 +1,101 @@
+"""SearchBatch: many queries in one call, each with a result or an error of its own."""
+
+from __future__ import annotations
+
+from vecgate.v1 import search_pb2 as wire
+from vecgate_backends.contract import Hits
+from vecgate_backends.errors import PreconditionError
+from vecgate_server import validate
+from vecgate_server.config import LimitSettings
+from vecgate_server.directory import Directory, LocatedCollection
+from vecgate_server.encoders.base import LongText, Models, Role
+from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.query_intake import QueryIntake
+from vecgate_server.service_search import VECTOR_ONLY
+from vecgate_server.status import item_error
+from vecgate_server.telemetry import CallClock
+from vecgate_server.translate_outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.translate_search import SearchPlan, leave_out, search_plan, search_result
+
+
+class SearchBatchHandlers:
+    """Encodes all texts in one call and searches all queries with the same options in one call."""
+
+    def __init__(self, directory: Directory, models: Models, limits: LimitSettings) -> None:
+        self._directory = directory
+        self._models = models
+        self._limits = limits
+
+    async def search_batch(self, request: wire.SearchBatchRequest) -> wire.SearchBatchResponse:
+        """Answer every query in the request's order."""
+        clock = CallClock()
+        namespace = validate.namespace(request.namespace)
+        validate.batch(request.queries, "queries", self._limits.max_batch)
+        plan = search_plan(request.options, "options", self._limits)
+        located = await self._directory.collection(validate.collection_name(request.collection))
+        check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
+
+        response = wire.SearchBatchResponse()
+        intake = QueryIntake(request.queries, plan.options, located.spec, self._limits)
+        await self._encode_texts(intake, located, plan.long_text, response, clock)
+        stored = await _fetch_stored(intake, located, namespace, plan, clock)
+        found: dict[int, Hits] = {}
+        for options, rows in intake.groups():
+            hits = await clock.backend(located.collection.search(namespace, intake.vectors[rows], options))
+            found.update(zip(rows, hits, strict=True))
+        for row, fault in enumerate(intake.faults):
+            if fault is not None:
+                response.outcomes.add(error=item_error(fault))
+                continue
+            hits_of_row = found[row]
+            if row in stored:
+                hits_of_row = leave_out(hits_of_row, stored[row], plan.options.top_k)
+            response.outcomes.add(result=search_result(hits_of_row, plan, intake.encoded.get(row)))
+        response.timings.CopyFrom(timings_to_wire(clock))
+        return response
+
+    async def _encode_texts(
+        self,
+        intake: QueryIntake,
+        located: LocatedCollection,
+        long_text: LongText,
+        response: wire.SearchBatchResponse,
+        clock: CallClock,
+    ) -> None:
+        rows = intake.rows("text")
+        if not rows:
+            return
+        try:
+            encoder = await bound_encoder(self._models, located.spec)
+        except PreconditionError as fault:  # of text alone: queries by vector and id go on
+            intake.fail(dict.fromkeys(rows, fault))
+            return
+        encoding = await encoder.encode(intake.texts(rows), Role.QUERY, long_text=long_text)
+        clock.encoding = encoding.timings
+        response.model.CopyFrom(model_ref_to_wire(encoder.description))
+        intake.vectors[rows] = encoding.vectors
+        intake.encoded.update({row: encoded_text_to_wire(encoding, position) for position, row in enumerate(rows)})
+        if long_text is LongText.REFUSE:
+            intake.fail(
+                {
+                    row: text_too_long(f"queries[{row}].query.text", encoder.description)
+                    for row, truncated in zip(rows, encoding.truncated, strict=True)
+                    if truncated
+                }
+            )
+
+
+async def _fetch_stored(
+    intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan, clock: CallClock
+) -> dict[int, str]:
+    """Fetch the vectors of queries by id; return these ids by row."""
+    rows = intake.rows("id")
+    ids = intake.ids(rows)
+    if rows:
+        token = plan.options.consistency_token
+        # An id may come in several queries, and a read by ids wants each once.
+        distinct = list(dict.fromkeys(ids))
+        records = await clock.backend(located.collection.get(namespace, distinct, VECTOR_ONLY, consistency_token=token))
+        by_id = dict(zip(distinct, records, strict=True))
+        intake.take_stored(rows, [by_id[identifier] for identifier in ids])
+    return dict(zip(rows, ids, strict=True))

@@ -1,0 +1,149 @@
+"""Upsert, UpdateMetadata, Delete."""
+
+from __future__ import annotations
+
+from vecgate.v1 import write_pb2 as wire
+from vecgate_backends.contract import MetadataChanges
+from vecgate_backends.errors import InvalidArgumentError, VecgateError
+from vecgate_backends.records import Acknowledgement
+from vecgate_server import validate, validate_metadata
+from vecgate_server.config import LimitSettings
+from vecgate_server.directory import Directory, LocatedCollection
+from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
+from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.record_intake import RecordIntake
+from vecgate_server.status import item_error
+from vecgate_server.telemetry import CallClock
+from vecgate_server.translate_enums import ACKNOWLEDGEMENTS, TRUNCATION_ON_WRITE, WRITE_MODES
+from vecgate_server.translate_filters import selector_from_wire
+from vecgate_server.translate_metadata import metadata_from_wire
+from vecgate_server.translate_outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+
+
+class WriteHandlers:
+    """Records stored, changed and removed."""
+
+    def __init__(self, directory: Directory, models: Models, limits: LimitSettings) -> None:
+        self._directory = directory
+        self._models = models
+        self._limits = limits
+
+    async def upsert(self, request: wire.UpsertRequest) -> wire.UpsertResponse:
+        """Store the good records of a batch, encoding texts that come without a vector."""
+        clock = CallClock()
+        namespace = validate.namespace(request.namespace)
+        validate.batch(request.records, "records", self._limits.max_batch)
+        mode = validate.choice(request.mode, WRITE_MODES, "mode")
+        acknowledgement = _acknowledgement(request)
+        long_text = validate.choice(request.truncation, TRUNCATION_ON_WRITE, "truncation")
+        located = await self._open(request.collection)
+        fingerprint = request.vector_fingerprint if request.HasField("vector_fingerprint") else None
+        check_vector_fingerprint(fingerprint, located.spec, "vector_fingerprint")
+
+        intake = RecordIntake(request.records, located.spec, self._limits)
+        response = wire.UpsertResponse(outcomes=[wire.RecordOutcome(id=record.id) for record in request.records])
+        if intake.to_encode:
+            await self._encode(intake, long_text, located, response, clock)
+        if intake.good:
+            result = await clock.backend(
+                located.collection.upsert(namespace, intake.batch(), mode=mode, acknowledgement=acknowledgement)
+            )
+            intake.fail_written(result.errors)
+            response.searchable = result.searchable
+            response.consistency_token = result.consistency_token
+        _report_faults(response, intake.faults)
+        response.timings.CopyFrom(timings_to_wire(clock))
+        return response
+
+    async def update_metadata(self, request: wire.UpdateMetadataRequest) -> wire.UpdateMetadataResponse:
+        """Set and remove metadata fields of the selected records."""
+        clock = CallClock()
+        namespace = validate.namespace(request.namespace)
+        selector = selector_from_wire(request.selector, "selector", self._limits)
+        changes = self._changes(request)
+        acknowledgement = _acknowledgement(request)
+        located = await self._open(request.collection)
+        result = await clock.backend(
+            located.collection.update_metadata(namespace, selector, changes, acknowledgement=acknowledgement)
+        )
+        return wire.UpdateMetadataResponse(
+            matched_count=result.matched,
+            searchable=result.searchable,
+            consistency_token=result.consistency_token,
+            timings=timings_to_wire(clock),
+        )
+
+    async def delete(self, request: wire.DeleteRequest) -> wire.DeleteResponse:
+        """Remove the selected records, or only count them."""
+        clock = CallClock()
+        namespace = validate.namespace(request.namespace)
+        selector = selector_from_wire(request.selector, "selector", self._limits)
+        acknowledgement = _acknowledgement(request)
+        located = await self._open(request.collection)
+        result = await clock.backend(
+            located.collection.delete(namespace, selector, dry_run=request.dry_run, acknowledgement=acknowledgement)
+        )
+        return wire.DeleteResponse(
+            deleted_count=result.matched,
+            searchable=result.searchable,
+            consistency_token="" if request.dry_run else result.consistency_token,
+            timings=timings_to_wire(clock),
+        )
+
+    async def _open(self, name: str) -> LocatedCollection:
+        return await self._directory.collection(validate.collection_name(name))
+
+    async def _encode(
+        self,
+        intake: RecordIntake,
+        long_text: LongText,
+        located: LocatedCollection,
+        response: wire.UpsertResponse,
+        clock: CallClock,
+    ) -> None:
+        encoder = await bound_encoder(self._models, located.spec)
+        rows = intake.to_encode
+        encoding = await encoder.encode(intake.texts_to_encode(), Role.DOCUMENT, long_text=long_text)
+        clock.encoding = encoding.timings
+        response.model.CopyFrom(model_ref_to_wire(encoder.description))
+        too_long = _too_long(encoding, rows, long_text, encoder.description)
+        for position, row in enumerate(rows):
+            if row not in too_long:
+                response.outcomes[row].encoded.CopyFrom(encoded_text_to_wire(encoding, position))
+        intake.take_encoding(encoding.vectors, too_long)
+
+    def _changes(self, request: wire.UpdateMetadataRequest) -> MetadataChanges:
+        if not (request.set or request.remove):
+            raise InvalidArgumentError.at("set", "name at least one field in set or remove")
+        validate_metadata.metadata(request.set, "set", self._limits)
+        for position, name in enumerate(request.remove):
+            path = f"remove[{position}]"
+            validate_metadata.field_name(name, path)
+            if name in request.set:
+                raise InvalidArgumentError.at(path, f'field "{name}" is both set and removed')
+        return MetadataChanges(set=metadata_from_wire(request.set), remove=frozenset(request.remove))
+
+
+def _acknowledgement(request: wire.UpsertRequest | wire.UpdateMetadataRequest | wire.DeleteRequest) -> Acknowledgement:
+    return validate.choice(request.acknowledgement, ACKNOWLEDGEMENTS, "acknowledgement")
+
+
+def _too_long(
+    encoding: Encoding, rows: list[int], long_text: LongText, model: ModelDescription
+) -> dict[int, VecgateError]:
+    """Return the fault of each record whose text was refused, by its row in the request."""
+    if long_text is LongText.TRUNCATE:
+        return {}
+    return {
+        row: text_too_long(f"records[{row}].text", model)
+        for row, truncated in zip(rows, encoding.truncated, strict=True)
+        if truncated
+    }
+
+
+def _report_faults(response: wire.UpsertResponse, faults: list[VecgateError | None]) -> None:
+    for outcome, fault in zip(response.outcomes, faults, strict=True):
+        if fault is not None:
+            outcome.error.CopyFrom(item_error(fault))
+    response.failed_count = sum(fault is not None for fault in faults)
+    response.stored_count = len(faults) - response.failed_count
