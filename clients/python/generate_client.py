@@ -22,8 +22,6 @@ REPLACEMENTS = (
     (r"\ban AsyncClient\b", "a Client"),
     (r"\bvecgate\.aio\b", "vecgate.client"),
     (r"\bopen_async_channel\b", "open_channel"),
-    (r"\bVectorSearchServiceAsyncStub, ", ""),
-    (r"\bVectorSearchServiceAsyncStub\b", "VectorSearchServiceStub"),
     (r"\bgrpc\.aio\.AioRpcError\b", "grpc.RpcError"),
     (r"\bgrpc\.aio\b", "grpc"),
     (r"\basyncio\.sleep\b", "time.sleep"),

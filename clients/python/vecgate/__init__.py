@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         VecgateError,
     )
     from vecgate.filters import Filter, expression, field
-    from vecgate.records import IDS_ONLY, ById, Fields, FilteredQuery, FlatIndex, HnswIndex, Record
+    from vecgate.records import IDS_ONLY, ById, Fields, FilteredQuery, FlatIndex, HnswIndex, Record, SearchOptions
     from vecgate.results import (
         ChangeResult,
         Collection,
@@ -116,6 +116,7 @@ __all__ = [
     "RecordFailure",
     "ResourceExhaustedError",
     "SearchBatchResult",
+    "SearchOptions",
     "SearchResult",
     "ServerInfo",
     "ServingStatus",
@@ -141,7 +142,7 @@ _NAMES_BY_MODULE = {
     "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
     "UnknownError VecgateError",
     "filters": "Filter expression field",
-    "records": "IDS_ONLY ById Fields FilteredQuery FlatIndex HnswIndex Record",
+    "records": "IDS_ONLY ById Fields FilteredQuery FlatIndex HnswIndex Record SearchOptions",
     "results": "ChangeResult Collection CollectionInfo Embeddings EncodedText Explanation FieldStats GetResult Match "
     "ModelRef RankedIds RecordFailure SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
     "server_info": "BackendInfo Capabilities Limits ModelInfo ModelState ServerInfo ServingStatus",

@@ -131,7 +131,7 @@ def pauses(random_fraction: Callable[[], float] = random.random) -> Iterator[flo
 
 
 def pause_before_retry(
-    error: VecgateError, backoff: Iterator[float], *, retry_unavailable: bool, remaining: float
+    error: VecgateError, backoff: Iterator[float], *, repeatable: bool, remaining: float
 ) -> float | None:
     """Decide whether and when to send a failed request again.
 
@@ -141,7 +141,7 @@ def pause_before_retry(
     Args:
         error: what the attempt met.
         backoff: the pauses left for UNAVAILABLE.
-        retry_unavailable: whether doing the request twice is the same as doing it once.
+        repeatable: doing the request twice is the same as doing it once.
         remaining: seconds until the deadline.
 
     Returns:
@@ -151,6 +151,6 @@ def pause_before_retry(
     if isinstance(error, ResourceExhaustedError) and error.retry_after is not None:
         # Spread out, so that the callers refused together do not come back together.
         pause = error.retry_after + next(pauses())
-    elif retry_unavailable and isinstance(error, UnavailableError):
+    elif repeatable and isinstance(error, UnavailableError):
         pause = next(backoff, None)
     return pause if pause is not None and pause < remaining else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,6 +74,35 @@ TEXT_AND_METADATA = Fields()
 """What reads and searches return unless told otherwise."""
 IDS_ONLY = Fields(text=False, metadata=False)
 """The id (and the score) and nothing else."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """Keyword arguments of search(), search_batch() and search_ids().
+
+    Attributes:
+        top_k: matches at most, 1 to the server's max_top_k, default 10; if so many match, so many come.
+        filter: only records that match: field("year") >= 2000, or the text form "year >= 2000".
+        score_threshold: keep matches with at least this score, in the scale of Match.score.
+        fields: which parts of the matches to return, default text and metadata; IDS_ONLY for ids and scores.
+            search_ids() returns ids and scores whatever this says.
+        exact: compare with every record, default False.
+        ef: breadth of the walk of an HNSW index, 1 to 10,000; other indexes ignore it.
+        truncation: of a query longer than the model reads: "truncate" (the default, told in `encoded`) or "error".
+        vector_fingerprint: what made the query vectors; checked against the collection's model.
+        explain: say in the result how it came about, default False.
+        consistency_token: of a write that the search must see.
+    """
+
+    top_k: int
+    filter: Filter | str | None
+    score_threshold: float | None
+    fields: Fields
+    exact: bool
+    ef: int | None
+    truncation: Truncation
+    vector_fingerprint: str | None
+    explain: bool
+    consistency_token: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vecgate.batching import BatchBounds, batches
-from vecgate.errors import InvalidArgumentError
-from vecgate.records import Record
+from vecgate.errors import InvalidArgumentError, VecgateError
+from vecgate.records import Acknowledgement, Record, Truncation, WriteMode
 from vecgate.results import ModelRef, RecordFailure, Timings, UpsertResult
 from vecgate.v1 import record_pb2, write_pb2
+from vecgate.wire.choices import ACKNOWLEDGEMENTS, TRUNCATIONS, WRITE_MODES, choose
 from vecgate.wire.outcomes import error_from_item, model_ref_from, timings_from, timings_sum
 from vecgate.wire.records import as_record, record_message
+
+REPEATABLE_MODES = frozenset({"upsert", "update"})
+"""Write modes in which a request done twice is the same as done once; "insert" would meet its own records."""
+
+
+def upsert_request(
+    collection: str,
+    namespace: str,
+    mode: WriteMode,
+    acknowledgement: Acknowledgement,
+    truncation: Truncation,
+    vector_fingerprint: str | None,
+) -> write_pb2.UpsertRequest:
+    """Build the request of an upsert, still without records.
+
+    Raises:
+        InvalidArgumentError: a choice that there is not.
+    """
+    return write_pb2.UpsertRequest(
+        collection=collection,
+        namespace=namespace,
+        mode=choose(WRITE_MODES, mode, "mode"),
+        acknowledgement=choose(ACKNOWLEDGEMENTS, acknowledgement, "acknowledgement"),
+        truncation=choose(TRUNCATIONS, truncation, "truncation"),
+        vector_fingerprint=vector_fingerprint,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +54,7 @@ class UpsertTally:
     """What became of the records so far. Failures come in the order of the records once the upsert is over."""
 
     def __init__(self) -> None:
+        self._sent: list[PlacedRecord] = []
         self._stored = 0
         self._failures: list[RecordFailure] = []
         self._truncated: list[str] = []
@@ -35,19 +64,42 @@ class UpsertTally:
         self._model: ModelRef | None = None
         self._timings = Timings()
 
-    def batches(
-        self, records: Iterable[Record | Mapping[str, object]], bounds: BatchBounds
-    ) -> Iterator[list[PlacedRecord]]:
-        """Translate records and cut them into batches; what cannot be sent is noted as a failure of its own.
+    def requests(
+        self,
+        frame: write_pb2.UpsertRequest,
+        records: Iterable[Record | Mapping[str, object]],
+        bounds: BatchBounds,
+    ) -> Iterator[write_pb2.UpsertRequest]:
+        """Translate records, lazily, and yield the requests that carry them; add() is to follow each.
+
+        What cannot be sent is noted as a failure of its own.
+
+        Args:
+            frame: a request without records; it is filled and yielded again and again.
+            records: what to store.
+            bounds: how large a request may get.
 
         Raises:
             TypeError: an item is neither a Record nor a mapping.
         """
-        return batches(self._sendable(records, bounds), lambda placed: placed.message.ByteSize(), bounds)
+        for batch in batches(self._sendable(records, bounds), lambda placed: placed.message.ByteSize(), bounds):
+            del frame.records[:]
+            frame.records.extend(placed.message for placed in batch)
+            self._sent = batch
+            yield frame
 
-    def add(self, batch: list[PlacedRecord], response: write_pb2.UpsertResponse) -> None:
-        """Note the server's answer to a batch."""
-        for position, (placed, outcome) in enumerate(zip(batch, response.outcomes, strict=True)):
+    @contextmanager
+    def told_by_errors(self) -> Iterator[None]:
+        """Give an error that ends the upsert what was acknowledged before it."""
+        try:
+            yield
+        except VecgateError as error:
+            error.acknowledged = self.result()
+            raise
+
+    def add(self, response: write_pb2.UpsertResponse) -> None:
+        """Note the server's answer to the last request."""
+        for position, (placed, outcome) in enumerate(zip(self._sent, response.outcomes, strict=True)):
             if outcome.HasField("error"):
                 error = error_from_item(
                     outcome.error, sent_at=f"records[{position}]", known_at=f"records[{placed.index}]"

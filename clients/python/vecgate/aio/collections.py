@@ -52,12 +52,7 @@ class AsyncCollections(AsyncConnected):
             index=index,
             exist_ok=exist_ok,
         )
-        response = await self._connection.call(
-            self._connection.stub.CreateCollection,
-            request,
-            deadline=self._connection.deadlines.admin,
-            timeout=timeout,
-        )
+        response = await self._connection.admin(self._connection.stub.CreateCollection, request, timeout)
         return collection_from(response.collection)
 
     async def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
@@ -70,11 +65,8 @@ class AsyncCollections(AsyncConnected):
         Raises:
             NotFoundError: COLLECTION_NOT_FOUND.
         """
-        response = await self._connection.call(
-            self._connection.stub.GetCollection,
-            GetCollectionRequest(name=name),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
+        response = await self._connection.read(
+            self._connection.stub.GetCollection, GetCollectionRequest(name=name), timeout
         )
         return collection_info_from(response)
 
@@ -87,11 +79,8 @@ class AsyncCollections(AsyncConnected):
         collections: list[Collection] = []
         token = ""
         while True:
-            response = await self._connection.call(
-                self._connection.stub.ListCollections,
-                ListCollectionsRequest(page_token=token),
-                deadline=self._connection.deadlines.read,
-                timeout=timeout,
+            response = await self._connection.read(
+                self._connection.stub.ListCollections, ListCollectionsRequest(page_token=token), timeout
             )
             collections += [collection_from(message) for message in response.collections]
             token = response.next_page_token
@@ -108,9 +97,6 @@ class AsyncCollections(AsyncConnected):
         Raises:
             NotFoundError: COLLECTION_NOT_FOUND.
         """
-        await self._connection.call(
-            self._connection.stub.DeleteCollection,
-            DeleteCollectionRequest(name=name),
-            deadline=self._connection.deadlines.admin,
-            timeout=timeout,
+        await self._connection.admin(
+            self._connection.stub.DeleteCollection, DeleteCollectionRequest(name=name), timeout
         )

@@ -14,7 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from vecgate.channel import Deadlines, check_timeout, open_async_channel, pause_before_retry, pauses
 from vecgate.server_info import Limits
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
-from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub, VectorSearchServiceStub
+from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate.wire.server import server_info_from
 from vecgate.wire.status import error_from_call
 
@@ -29,7 +29,7 @@ class AsyncConnection:
         self.target = target
         self.deadlines = deadlines
         self._channel = open_async_channel(target)
-        self.stub: VectorSearchServiceAsyncStub = VectorSearchServiceStub(self._channel)
+        self.stub = VectorSearchServiceStub(self._channel)
         self.health_check: grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
         self.health_check = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -38,37 +38,64 @@ class AsyncConnection:
         )
         self._limits: Limits | None = None
 
+    async def read(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call that reads; `timeout` None: deadlines.read."""
+        return await self.call(method, request, self.deadlines.read if timeout is None else timeout)
+
+    async def bulk(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+        *,
+        repeatable: bool = False,
+    ) -> Response:
+        """Make a call about many items; `timeout` None: deadlines.bulk."""
+        seconds = self.deadlines.bulk if timeout is None else timeout
+        return await self.call(method, request, seconds, repeatable=repeatable)
+
+    async def admin(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call about a whole collection; `timeout` None: deadlines.admin."""
+        return await self.call(method, request, self.deadlines.admin if timeout is None else timeout)
+
     async def call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
         request: Request,
+        timeout: float,
         *,
-        deadline: float,
-        timeout: float | None = None,
-        retry_unavailable: bool = False,
+        repeatable: bool = False,
     ) -> Response:
         """Make one call, again where that is safe, within its deadline.
 
         Args:
             method: of the stub.
             request: its message.
-            deadline: seconds, unless `timeout` says otherwise.
-            timeout: seconds, as the caller of the client gave it.
-            retry_unavailable: whether doing the request twice is the same as doing it once.
+            timeout: seconds for all attempts together.
+            repeatable: doing the request twice is the same as doing it once, though gRPC cannot know.
 
         Raises:
             VecgateError: of the class that belongs to the status code.
         """
-        end = time.monotonic() + (deadline if timeout is None else check_timeout(timeout))
+        end = time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
             try:
                 return await method(request, timeout=max(end - time.monotonic(), 0.0))
             except grpc.aio.AioRpcError as failure:
                 error = error_from_call(failure, self.target)
-                pause = pause_before_retry(
-                    error, backoff, retry_unavailable=retry_unavailable, remaining=end - time.monotonic()
-                )
+                remaining = end - time.monotonic()
+                pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
                     raise error from failure
             await asyncio.sleep(pause)
@@ -76,7 +103,7 @@ class AsyncConnection:
     async def limits(self) -> Limits:
         """Return the server's limits, asked for once."""
         if self._limits is None:
-            response = await self.call(self.stub.GetServerInfo, GetServerInfoRequest(), deadline=self.deadlines.read)
+            response = await self.read(self.stub.GetServerInfo, GetServerInfoRequest(), None)
             self._limits = server_info_from(response).limits
         return self._limits
 

@@ -51,11 +51,6 @@ class AsyncEncoding(AsyncConnected):
         responses: list[EncodeResponse] = []
         for batch in batches(checked, lambda text: len(text.encode()), bounds):
             request = EncodeRequest(texts=batch, role=role_number, model=model, truncation=policy)
-            response = await self._connection.call(
-                self._connection.stub.Encode,
-                request,
-                deadline=self._connection.deadlines.bulk,
-                timeout=timeout,
-            )
+            response = await self._connection.bulk(self._connection.stub.Encode, request, timeout)
             responses.append(response)
         return embeddings_from(responses)

@@ -30,12 +30,7 @@ class AsyncServer(AsyncConnected):
         Args:
             timeout: seconds.
         """
-        response = await self._connection.call(
-            self._connection.stub.GetServerInfo,
-            GetServerInfoRequest(),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = await self._connection.read(self._connection.stub.GetServerInfo, GetServerInfoRequest(), timeout)
         return server_info_from(response)
 
     async def list_models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
@@ -44,12 +39,7 @@ class AsyncServer(AsyncConnected):
         Args:
             timeout: seconds.
         """
-        response = await self._connection.call(
-            self._connection.stub.ListModels,
-            ListModelsRequest(),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = await self._connection.read(self._connection.stub.ListModels, ListModelsRequest(), timeout)
         return tuple(model_info_from(message) for message in response.models)
 
     async def health(self, service: str = "", *, timeout: float | None = None) -> ServingStatus:
@@ -66,11 +56,8 @@ class AsyncServer(AsyncConnected):
             UnavailableError: no server there.
         """
         try:
-            response = await self._connection.call(
-                self._connection.health_check,
-                HealthCheckRequest(service=service),
-                deadline=self._connection.deadlines.read,
-                timeout=timeout,
+            response = await self._connection.read(
+                self._connection.health_check, HealthCheckRequest(service=service), timeout
             )
         except NotFoundError:
             return ServingStatus.UNKNOWN

@@ -51,12 +51,7 @@ class Collections(Connected):
             index=index,
             exist_ok=exist_ok,
         )
-        response = self._connection.call(
-            self._connection.stub.CreateCollection,
-            request,
-            deadline=self._connection.deadlines.admin,
-            timeout=timeout,
-        )
+        response = self._connection.admin(self._connection.stub.CreateCollection, request, timeout)
         return collection_from(response.collection)
 
     def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
@@ -69,12 +64,7 @@ class Collections(Connected):
         Raises:
             NotFoundError: COLLECTION_NOT_FOUND.
         """
-        response = self._connection.call(
-            self._connection.stub.GetCollection,
-            GetCollectionRequest(name=name),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.GetCollection, GetCollectionRequest(name=name), timeout)
         return collection_info_from(response)
 
     def list_collections(self, *, timeout: float | None = None) -> tuple[Collection, ...]:
@@ -86,11 +76,8 @@ class Collections(Connected):
         collections: list[Collection] = []
         token = ""
         while True:
-            response = self._connection.call(
-                self._connection.stub.ListCollections,
-                ListCollectionsRequest(page_token=token),
-                deadline=self._connection.deadlines.read,
-                timeout=timeout,
+            response = self._connection.read(
+                self._connection.stub.ListCollections, ListCollectionsRequest(page_token=token), timeout
             )
             collections += [collection_from(message) for message in response.collections]
             token = response.next_page_token
@@ -107,9 +94,4 @@ class Collections(Connected):
         Raises:
             NotFoundError: COLLECTION_NOT_FOUND.
         """
-        self._connection.call(
-            self._connection.stub.DeleteCollection,
-            DeleteCollectionRequest(name=name),
-            deadline=self._connection.deadlines.admin,
-            timeout=timeout,
-        )
+        self._connection.admin(self._connection.stub.DeleteCollection, DeleteCollectionRequest(name=name), timeout)

@@ -27,7 +27,7 @@ class Connection:
         self.target = target
         self.deadlines = deadlines
         self._channel = open_channel(target)
-        self.stub: VectorSearchServiceStub = VectorSearchServiceStub(self._channel)
+        self.stub = VectorSearchServiceStub(self._channel)
         self.health_check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
         self.health_check = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -36,37 +36,64 @@ class Connection:
         )
         self._limits: Limits | None = None
 
+    def read(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call that reads; `timeout` None: deadlines.read."""
+        return self.call(method, request, self.deadlines.read if timeout is None else timeout)
+
+    def bulk(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+        *,
+        repeatable: bool = False,
+    ) -> Response:
+        """Make a call about many items; `timeout` None: deadlines.bulk."""
+        seconds = self.deadlines.bulk if timeout is None else timeout
+        return self.call(method, request, seconds, repeatable=repeatable)
+
+    def admin(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+    ) -> Response:
+        """Make a call about a whole collection; `timeout` None: deadlines.admin."""
+        return self.call(method, request, self.deadlines.admin if timeout is None else timeout)
+
     def call(
         self,
         method: grpc.UnaryUnaryMultiCallable[Request, Response],
         request: Request,
+        timeout: float,
         *,
-        deadline: float,
-        timeout: float | None = None,
-        retry_unavailable: bool = False,
+        repeatable: bool = False,
     ) -> Response:
         """Make one call, again where that is safe, within its deadline.
 
         Args:
             method: of the stub.
             request: its message.
-            deadline: seconds, unless `timeout` says otherwise.
-            timeout: seconds, as the caller of the client gave it.
-            retry_unavailable: whether doing the request twice is the same as doing it once.
+            timeout: seconds for all attempts together.
+            repeatable: doing the request twice is the same as doing it once, though gRPC cannot know.
 
         Raises:
             VecgateError: of the class that belongs to the status code.
         """
-        end = time.monotonic() + (deadline if timeout is None else check_timeout(timeout))
+        end = time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
             try:
                 return method(request, timeout=max(end - time.monotonic(), 0.0))
             except grpc.RpcError as failure:
                 error = error_from_call(failure, self.target)
-                pause = pause_before_retry(
-                    error, backoff, retry_unavailable=retry_unavailable, remaining=end - time.monotonic()
-                )
+                remaining = end - time.monotonic()
+                pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
                     raise error from failure
             time.sleep(pause)
@@ -74,7 +101,7 @@ class Connection:
     def limits(self) -> Limits:
         """Return the server's limits, asked for once."""
         if self._limits is None:
-            response = self.call(self.stub.GetServerInfo, GetServerInfoRequest(), deadline=self.deadlines.read)
+            response = self.read(self.stub.GetServerInfo, GetServerInfoRequest(), None)
             self._limits = server_info_from(response).limits
         return self._limits
 

@@ -50,11 +50,6 @@ class Encoding(Connected):
         responses: list[EncodeResponse] = []
         for batch in batches(checked, lambda text: len(text.encode()), bounds):
             request = EncodeRequest(texts=batch, role=role_number, model=model, truncation=policy)
-            response = self._connection.call(
-                self._connection.stub.Encode,
-                request,
-                deadline=self._connection.deadlines.bulk,
-                timeout=timeout,
-            )
+            response = self._connection.bulk(self._connection.stub.Encode, request, timeout)
             responses.append(response)
         return embeddings_from(responses)

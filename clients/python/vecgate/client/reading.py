@@ -36,8 +36,7 @@ class Reading(Connected):
 
         Args:
             collection: the collection.
-            ids: the records with these ids, at most the server's max_page_size; they come in this order, those not stored
-                are named in the result. Exactly one of `ids`, `filter` and `all` is given.
+            ids: the records with these ids, in this order; exactly one of `ids`, `filter` and `all` is given.
             filter: the records that match.
             all: every record of the namespace.
             limit: with `filter` or `all`: records at most, default 100; list() pages through more.
@@ -58,12 +57,7 @@ class Reading(Connected):
             limit=limit,
             consistency_token=consistency_token,
         )
-        response = self._connection.call(
-            self._connection.stub.Get,
-            request,
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.Get, request, timeout)
         return get_result_from(response)
 
     def count(
@@ -96,12 +90,7 @@ class Reading(Connected):
             selector=selector_message(ids, filter, all=ids is None and filter is None),
             consistency_token=consistency_token,
         )
-        response = self._connection.call(
-            self._connection.stub.Count,
-            request,
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.Count, request, timeout)
         return response.count
 
     def list(
@@ -177,22 +166,12 @@ class Reading(Connected):
             limit=limit,
             consistency_token=consistency_token,
         )
-        response = self._connection.call(
-            self._connection.stub.FieldStats,
-            request,
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.FieldStats, request, timeout)
         return field_stats_from(response)
 
     def _pages(self, request: ListRequest, timeout: float | None) -> Iterator[StoredRecord]:
         while True:
-            response = self._connection.call(
-                self._connection.stub.List,
-                request,
-                deadline=self._connection.deadlines.read,
-                timeout=timeout,
-            )
+            response = self._connection.read(self._connection.stub.List, request, timeout)
             for message in response.records:
                 yield record_from(message)
             request.page_token = response.next_page_token

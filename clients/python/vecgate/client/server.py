@@ -28,12 +28,7 @@ class Server(Connected):
         Args:
             timeout: seconds.
         """
-        response = self._connection.call(
-            self._connection.stub.GetServerInfo,
-            GetServerInfoRequest(),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.GetServerInfo, GetServerInfoRequest(), timeout)
         return server_info_from(response)
 
     def list_models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
@@ -42,12 +37,7 @@ class Server(Connected):
         Args:
             timeout: seconds.
         """
-        response = self._connection.call(
-            self._connection.stub.ListModels,
-            ListModelsRequest(),
-            deadline=self._connection.deadlines.read,
-            timeout=timeout,
-        )
+        response = self._connection.read(self._connection.stub.ListModels, ListModelsRequest(), timeout)
         return tuple(model_info_from(message) for message in response.models)
 
     def health(self, service: str = "", *, timeout: float | None = None) -> ServingStatus:
@@ -64,11 +54,8 @@ class Server(Connected):
             UnavailableError: no server there.
         """
         try:
-            response = self._connection.call(
-                self._connection.health_check,
-                HealthCheckRequest(service=service),
-                deadline=self._connection.deadlines.read,
-                timeout=timeout,
+            response = self._connection.read(
+                self._connection.health_check, HealthCheckRequest(service=service), timeout
             )
         except NotFoundError:
             return ServingStatus.UNKNOWN

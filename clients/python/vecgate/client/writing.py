@@ -9,19 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vecgate.batching import batch_bounds
 from vecgate.client.connection import Connected
-from vecgate.errors import VecgateError
 from vecgate.filters import Filter
 from vecgate.records import Acknowledgement, MetadataInput, Record, Truncation, WriteMode
 from vecgate.results import ChangeResult, UpsertResult
-from vecgate.upserting import UpsertTally
-from vecgate.v1.write_pb2 import DeleteRequest, UpdateMetadataRequest, UpsertRequest
-from vecgate.wire.choices import ACKNOWLEDGEMENTS, TRUNCATIONS, WRITE_MODES, choose
+from vecgate.upserting import REPEATABLE_MODES, UpsertTally, upsert_request
+from vecgate.v1.write_pb2 import DeleteRequest, UpdateMetadataRequest
+from vecgate.wire.choices import ACKNOWLEDGEMENTS, choose
 from vecgate.wire.filters import name_list, selector_message
 from vecgate.wire.records import change_from
 from vecgate.wire.values import metadata_messages
-
-REPEATABLE_MODES = frozenset({"upsert", "update"})
-"""Write modes in which a request done twice is the same as done once; "insert" would meet its own records."""
 
 
 class Writing(Connected):
@@ -40,11 +36,9 @@ class Writing(Connected):
         batch_size: int | None = None,
         timeout: float | None = None,
     ) -> UpsertResult:
-        """Store records, encoding the texts of those without a vector.
+        """Store records, encoding the texts of those without a vector. A bad record fails alone: see `failures`.
 
-        Any number of records is read lazily and cut into requests of a size the server takes, sent one after the other,
-        so that of two records with one id the last stands. A bad record fails alone; look at the result's `failures`,
-        or call its raise_for_failures().
+        Any number of records is read lazily and sent in requests of a size the server takes, one after the other.
 
         Args:
             collection: the collection.
@@ -58,37 +52,16 @@ class Writing(Connected):
             timeout: seconds for each request.
 
         Raises:
-            NotFoundError: COLLECTION_NOT_FOUND.
-            FailedPreconditionError: MODEL_MISMATCH; COLLECTION_UNBOUND for texts without vectors.
             TypeError: an item of `records` is neither a Record nor a mapping.
             VecgateError: a request as a whole failed; `acknowledged` tells what earlier requests stored.
         """
-        connection = self._connection
-        options = UpsertRequest(
-            collection=collection,
-            namespace=namespace,
-            mode=choose(WRITE_MODES, mode, "mode"),
-            acknowledgement=choose(ACKNOWLEDGEMENTS, acknowledgement, "acknowledgement"),
-            truncation=choose(TRUNCATIONS, truncation, "truncation"),
-            vector_fingerprint=vector_fingerprint,
-        )
-        bounds = batch_bounds(connection.limits(), batch_size)
+        frame = upsert_request(collection, namespace, mode, acknowledgement, truncation, vector_fingerprint)
+        upsert, again = self._connection.stub.Upsert, mode in REPEATABLE_MODES
+        bounds = batch_bounds(self._connection.limits(), batch_size)
         tally = UpsertTally()
-        for batch in tally.batches(records, bounds):
-            request = UpsertRequest(records=[placed.message for placed in batch])
-            request.MergeFrom(options)
-            try:
-                response = connection.call(
-                    connection.stub.Upsert,
-                    request,
-                    deadline=connection.deadlines.bulk,
-                    timeout=timeout,
-                    retry_unavailable=mode in REPEATABLE_MODES,
-                )
-            except VecgateError as error:
-                error.acknowledged = tally.result()
-                raise
-            tally.add(batch, response)
+        for request in tally.requests(frame, records, bounds):
+            with tally.told_by_errors():
+                tally.add(self._connection.bulk(upsert, request, timeout, repeatable=again))
         return tally.result()
 
     def update_metadata(
@@ -129,12 +102,7 @@ class Writing(Connected):
             remove=name_list(remove, "remove"),
             acknowledgement=choose(ACKNOWLEDGEMENTS, acknowledgement, "acknowledgement"),
         )
-        response = self._connection.call(
-            self._connection.stub.UpdateMetadata,
-            request,
-            deadline=self._connection.deadlines.bulk,
-            timeout=timeout,
-        )
+        response = self._connection.bulk(self._connection.stub.UpdateMetadata, request, timeout)
         return change_from(response)
 
     def delete(
@@ -172,10 +140,5 @@ class Writing(Connected):
             dry_run=dry_run,
             acknowledgement=choose(ACKNOWLEDGEMENTS, acknowledgement, "acknowledgement"),
         )
-        response = self._connection.call(
-            self._connection.stub.Delete,
-            request,
-            deadline=self._connection.deadlines.bulk,
-            timeout=timeout,
-        )
+        response = self._connection.bulk(self._connection.stub.Delete, request, timeout)
         return change_from(response)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError, VecgateError
 from vecgate.filters import Filter
-from vecgate.records import TEXT_AND_METADATA, ById, Fields, FilteredQuery, Query, Truncation
+from vecgate.records import IDS_ONLY, TEXT_AND_METADATA, ById, Fields, FilteredQuery, Query, Truncation
 from vecgate.results import Explanation, Match, ModelRef, RankedIds, SearchResult, Timings
 from vecgate.v1 import search_pb2
 from vecgate.wire.choices import TRUNCATIONS, choose
@@ -20,41 +19,39 @@ from vecgate.wire.values import floats_from, metadata_from, vector_from, vector_
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """Everything a search may be told beside its query; the client's methods document each."""
-
-    top_k: int = 10
-    filter: Filter | str | None = None
-    score_threshold: float | None = None
-    fields: Fields = TEXT_AND_METADATA
-    exact: bool = False
-    ef: int | None = None
-    truncation: Truncation = "truncate"
-    vector_fingerprint: str | None = None
-    explain: bool = False
-    consistency_token: str | None = None
-
-
-def options_message(options: SearchOptions, *, columns: bool = False) -> search_pb2.SearchOptions:
-    """Translate search options; with `columns` the answer is ids and scores only.
+def options_message(
+    *,
+    columns: bool = False,
+    top_k: int = 10,
+    filter: Filter | str | None = None,  # noqa: A002  # the domain's word
+    score_threshold: float | None = None,
+    fields: Fields = TEXT_AND_METADATA,
+    exact: bool = False,
+    ef: int | None = None,
+    truncation: Truncation = "truncate",
+    vector_fingerprint: str | None = None,
+    explain: bool = False,
+    consistency_token: str | None = None,
+) -> search_pb2.SearchOptions:
+    """Translate vecgate.SearchOptions; with `columns` the answer is ids and scores only.
 
     Raises:
         InvalidArgumentError: at the option's path.
+        TypeError: there is no such option.
     """
-    if not 0 <= options.top_k < 2**32:
-        raise InvalidArgumentError.at("options.top_k", f"{options.top_k} is out of range")
+    if not 0 <= top_k < 2**32:
+        raise InvalidArgumentError.at("options.top_k", f"{top_k} is out of range")
     return search_pb2.SearchOptions(
-        filter=optional_filter_message(options.filter, "options.filter"),
-        top_k=options.top_k,
-        score_threshold=options.score_threshold,
-        fields=fields_message(options.fields),
+        filter=optional_filter_message(filter, "options.filter"),
+        top_k=top_k,
+        score_threshold=score_threshold,
+        fields=fields_message(IDS_ONLY if columns else fields),
         layout=search_pb2.MATCH_LAYOUT_COLUMNS if columns else search_pb2.MATCH_LAYOUT_ROWS,
-        explain=options.explain,
-        parameters=search_pb2.SearchParameters(exact=options.exact, ef=options.ef),
-        truncation=choose(TRUNCATIONS, options.truncation, "options.truncation"),
-        vector_fingerprint=options.vector_fingerprint,
-        consistency_token=options.consistency_token,
+        explain=explain,
+        parameters=search_pb2.SearchParameters(exact=exact, ef=ef),
+        truncation=choose(TRUNCATIONS, truncation, "options.truncation"),
+        vector_fingerprint=vector_fingerprint,
+        consistency_token=consistency_token,
     )
 
 
