@@ -85,7 +85,7 @@ _EXPECTATIONS: Mapping[str, str] = MappingProxyType(
 _ORDERS: Mapping[str, Order] = MappingProxyType({">": Order.GT, ">=": Order.GTE, "<": Order.LT, "<=": Order.LTE})
 _ORDER_SIGNS: Mapping[Order, str] = MappingProxyType({order: sign for sign, order in _ORDERS.items()})
 _BARE_NAME = re.compile(r"(?!(?:AND|OR|NOT|IN)\Z)[A-Za-z_][A-Za-z0-9_]*")
-_WORD = re.compile(r"\w+|.", re.DOTALL)
+_WORD = re.compile(r"\w{1,40}|.", re.DOTALL)
 _INT64_DIGITS = 19
 
 
@@ -127,9 +127,8 @@ class _Builder(Transformer[Token, _Part]):
 
     def compared(self, field: str, sign: Token, operand: Scalar) -> _Node:
         if isinstance(operand, str | bool):
-            raise FilterTypeError(
-                f"{_at(sign)}: {sign} takes a number or a timestamp, not {_value_text(operand)}",
-            )
+            kind = "string" if isinstance(operand, str) else "boolean"
+            raise FilterTypeError(f"{_at(sign)}: {sign} takes a number or a timestamp, not a {kind}")
         return _Node(Compare(field, _ORDERS[sign], operand))
 
     def present(self, field: str) -> _Node:
