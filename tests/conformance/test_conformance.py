@@ -7,7 +7,9 @@ from pathlib import Path
 from vecgate_backends.conformance import *  # noqa: F403  # the tests are adopted whole
 from vecgate_backends.conformance import Case
 from vecgate_backends.contract import Backend
+from vecgate_backends.faiss import FaissBackend, FaissOptions
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
+from vecgate_backends.records import FlatIndex, HnswIndex
 
 
 def memory(directory: Path) -> Backend:
@@ -15,4 +17,13 @@ def memory(directory: Path) -> Backend:
     return MemoryBackend(MemoryOptions())
 
 
-CASES = [Case("memory", memory, reopenable=False)]
+def faiss(directory: Path) -> Backend:
+    # So small a threshold that a handful of records makes segments, and the larger tests merge them.
+    return FaissBackend(FaissOptions(path=directory, seal_threshold=16))
+
+
+CASES = [
+    Case("memory", memory, reopenable=False),
+    Case("faiss-flat", faiss, index=FlatIndex(), settle=FaissBackend.settle),
+    Case("faiss-hnsw", faiss, index=HnswIndex(), settle=FaissBackend.settle),
+]
