@@ -16,6 +16,8 @@ from vecgate_server.encoders.base import EncodeTimings
 
 Answer = TypeVar("Answer")
 
+OWN_PACKAGES = ("vecgate_server", "vecgate_backends")
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the call that is being answered, for its log records."""
 
@@ -78,7 +80,10 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logging(settings: TelemetrySettings) -> None:
-    """Send log records of the whole process to standard error, as the settings say."""
+    """Send log records to standard error as the settings say; of other people's libraries warnings only, but at debug."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    level = settings.log_level.upper()
+    logging.basicConfig(level="DEBUG" if level == "DEBUG" else "WARNING", handlers=[handler], force=True)
+    for package in OWN_PACKAGES:
+        logging.getLogger(package).setLevel(level)
