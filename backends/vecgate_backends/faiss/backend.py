@@ -1,0 +1,202 @@
+"""The Faiss backend: one directory on a local disk, owned by one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vecgate_backends.contract import Capabilities
+from vecgate_backends.errors import (
+    BackendUnavailableError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    ConfigurationError,
+    IndexUnsupportedError,
+    VecgateError,
+)
+from vecgate_backends.faiss.catalogue import CatalogueEntry
+from vecgate_backends.faiss.codec import INDEX_KINDS
+from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.store import Store
+from vecgate_backends.faiss.threads import Threads
+from vecgate_backends.records import CollectionSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FaissOptions:
+    """Options of the Faiss backend.
+
+    Attributes:
+        path: the directory of the store, on a local disk; made if it does not exist.
+        seal_threshold: vectors of a namespace that are searched exactly before they become a segment of the index, at least 1.
+        search_threads: threads for searches that are too long for the event loop; 0 for one a core.
+        build_threads: threads that build the index in the background; 0 for half of the cores.
+    """
+
+    path: Path = Path("vecgate-data")
+    seal_threshold: int = 8192
+    search_threads: int = 0
+    build_threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What an open backend holds."""
+
+    store: Store
+    threads: Threads
+
+
+class FaissBackend:
+    """A durable embedded vector store; see contract.Backend for what each method promises."""
+
+    Options: ClassVar[type[FaissOptions]] = FaissOptions
+
+    def __init__(self, options: FaissOptions) -> None:
+        self._options = options
+        self._resources: _Resources | None = None
+        self._open: dict[str, FaissCollection] = {}
+        self._unreadable: dict[str, tuple[CatalogueEntry, VecgateError]] = {}
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do: everything, with flat and HNSW indexes."""
+        return Capabilities(index_kinds=frozenset(INDEX_KINDS), durable=True)
+
+    async def start(self) -> None:
+        """Lock the directory and load every collection; one that cannot be read does not keep the others from starting."""
+        _check_options(self._options)
+        store = await asyncio.to_thread(Store.open, Path(self._options.path))
+        cores = os.cpu_count() or 1
+        threads = Threads.start(
+            self._options.search_threads or cores, self._options.build_threads or max(1, cores // 2)
+        )
+        self._resources = _Resources(store, threads)
+        for entry in store.entries():
+            await self._load(entry, self._resources)
+
+    async def close(self) -> None:
+        """Finish writes under way, stop background work, and let go of the directory."""
+        async with self._changing:
+            resources, self._resources = self._resources, None
+            for collection in self._open.values():
+                collection.end(_closed)
+            await asyncio.gather(*(collection.close() for collection in self._open.values()))
+            self._open, self._unreadable = {}, {}
+            if resources is not None:
+                await asyncio.to_thread(resources.threads.stop)
+                resources.store.close()
+
+    async def check(self) -> None:
+        """Raise BackendUnavailableError before start() and after close()."""
+        self._require()
+
+    async def settle(self) -> None:
+        """Wait until the background work that is under way or due is finished; for tests and benchmarks."""
+        await asyncio.gather(*(collection.settle() for collection in self._open.values()))
+
+    async def create_collection(self, spec: CollectionSpec) -> None:
+        """Make a collection: once this returns, it survives a crash."""
+        if spec.index is not None and not isinstance(spec.index, tuple(INDEX_KINDS.values())):
+            raise IndexUnsupportedError(f"the faiss backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}")
+        await self._to_the_end(self._create(spec))
+
+    async def collection(self, name: str) -> FaissCollection:
+        """Return the open collection."""
+        self._require()
+        if name in self._unreadable:
+            _, error = self._unreadable[name]
+            raise error
+        if name not in self._open:
+            raise _no_collection(name)
+        return self._open[name]
+
+    async def list_collections(self) -> Sequence[CollectionSpec]:
+        """Return the settings of every collection, those that cannot be read included, by name."""
+        self._require()
+        entries = [*(collection.entry for collection in self._open.values())]
+        entries.extend(entry for entry, _ in self._unreadable.values())
+        return sorted((entry.spec for entry in entries), key=lambda spec: spec.name)
+
+    async def delete_collection(self, name: str) -> None:
+        """Remove a collection, one that cannot be read included."""
+        await self._to_the_end(self._delete(name))
+
+    async def _create(self, spec: CollectionSpec) -> None:
+        async with self._changing:
+            resources = self._require()
+            if spec.name in self._open or spec.name in self._unreadable:
+                raise CollectionExistsError(f"a collection named {spec.name!r} exists")
+            entry = CatalogueEntry(uuid.uuid4().hex, spec)
+            await asyncio.to_thread(resources.store.create, entry)
+            await self._load(entry, resources)
+
+    async def _delete(self, name: str) -> None:
+        async with self._changing:
+            store = self._require().store
+            collection = self._open.get(name)
+            if collection is None:
+                if name not in self._unreadable:
+                    raise _no_collection(name)
+                entry, _ = self._unreadable[name]
+                await asyncio.to_thread(store.remove, entry)
+                del self._unreadable[name]
+                await asyncio.to_thread(store.remove_files, entry.uid)
+                return
+            collection.end(partial(_no_collection, name))
+            try:
+                await asyncio.to_thread(store.remove, collection.entry)
+            except BaseException:
+                collection.end(None)
+                raise
+            del self._open[name]
+            await collection.close()
+            await asyncio.to_thread(store.remove_files, collection.entry.uid)
+
+    async def _load(self, entry: CatalogueEntry, resources: _Resources) -> None:
+        files = resources.store.files(entry.uid)
+        try:
+            collection = await FaissCollection.open(entry, files, resources.threads, self._options.seal_threshold)
+        except VecgateError as error:
+            logger.warning("collection %s cannot be read: %s", entry.spec.name, error)
+            self._unreadable[entry.spec.name] = (entry, error)
+        else:
+            self._open[entry.spec.name] = collection
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await work that goes on if the caller is cancelled, so that files and memory never disagree."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    def _require(self) -> _Resources:
+        if self._resources is None:
+            raise _closed()
+        return self._resources
+
+
+def _check_options(options: FaissOptions) -> None:
+    least = {"seal_threshold": 1, "search_threads": 0, "build_threads": 0}
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise ConfigurationError(f"{name}: must be at least {bound}, not {getattr(options, name)}")
+
+
+def _no_collection(name: str) -> VecgateError:
+    return CollectionNotFoundError(f"no collection is named {name!r}")
+
+
+def _closed() -> VecgateError:
+    return BackendUnavailableError("the faiss backend is not open")

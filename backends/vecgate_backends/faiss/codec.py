@@ -1,0 +1,93 @@
+"""How metadata, collection settings and vectors are written into SQLite.
+
+Metadata is JSON, because JSON already tells strings, integers of any size, doubles and booleans apart, and anyone can read it. A list of
+strings is an array; a timestamp is an object {"seconds": int, "nanos": int}. Vectors are little-endian float32, as they came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vecgate_backends.records import (
+    CollectionSpec,
+    FlatIndex,
+    FloatVector,
+    HnswIndex,
+    IndexConfig,
+    Metadata,
+    MetadataValue,
+    Metric,
+    ModelBinding,
+    Timestamp,
+)
+
+INDEX_KINDS: Mapping[str, type[FlatIndex | HnswIndex]] = MappingProxyType({"flat": FlatIndex, "hnsw": HnswIndex})
+"""Name of an index kind in files → its settings' class."""
+VECTOR_DTYPE = np.dtype("<f4")
+
+
+def encode_metadata(metadata: Metadata) -> str:
+    """Return the JSON text of a record's metadata."""
+    return _dumps({field: _PACK.get(type(value), _same)(value) for field, value in metadata.items()})
+
+
+def decode_metadata(text: str) -> dict[str, MetadataValue]:
+    """Return what encode_metadata was given, each value with its type."""
+    return {field: _UNPACK.get(type(value), _same)(value) for field, value in json.loads(text).items()}
+
+
+def encode_spec(spec: CollectionSpec) -> str:
+    """Return the JSON text of a collection's settings."""
+    return _dumps(asdict(spec) | {"index": None if spec.index is None else encode_index(spec.index)})
+
+
+def decode_spec(text: str) -> CollectionSpec:
+    """Return what encode_spec was given."""
+    stored = json.loads(text)
+    return CollectionSpec(
+        name=stored["name"],
+        dimension=stored["dimension"],
+        metric=Metric(stored["metric"]),
+        model=None if stored["model"] is None else ModelBinding(**stored["model"]),
+        index=None if stored["index"] is None else decode_index(stored["index"]),
+        created=Timestamp(**stored["created"]),
+    )
+
+
+def encode_index(index: IndexConfig) -> dict[str, Any]:
+    """Return index settings as a JSON object with the name of their kind."""
+    kind = next(name for name, settings in INDEX_KINDS.items() if isinstance(index, settings))
+    return {"kind": kind} | asdict(index)
+
+
+def decode_index(stored: Mapping[str, Any]) -> IndexConfig:
+    """Return what encode_index was given."""
+    return INDEX_KINDS[stored["kind"]](**{name: value for name, value in stored.items() if name != "kind"})
+
+
+def encode_vector(vector: FloatVector) -> bytes:
+    """Return the bytes of a vector of shape (dimension,)."""
+    return vector.astype(VECTOR_DTYPE, copy=False).tobytes()
+
+
+def decode_vector(stored: bytes) -> FloatVector:
+    """Return the vector of shape (dimension,), a copy that the caller owns."""
+    return np.frombuffer(stored, VECTOR_DTYPE).astype(np.float32)
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_PACK: Mapping[type, Callable[[Any], Any]] = MappingProxyType({Timestamp: asdict})
+_UNPACK: Mapping[type, Callable[[Any], Any]] = MappingProxyType({list: tuple, dict: lambda stored: Timestamp(**stored)})

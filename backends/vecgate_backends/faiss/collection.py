@@ -1,0 +1,271 @@
+"""A collection of the Faiss backend: writes go to its writer, searches to its memory, and records are read from its truth."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vecgate_backends.contract import (
+    ByFilter,
+    ByIds,
+    ChangeResult,
+    Everything,
+    FieldStats,
+    Hits,
+    MetadataChanges,
+    Page,
+    SearchOptions,
+    Selector,
+    WriteResult,
+)
+from vecgate_backends.errors import DimensionMismatchError, TokenInvalidError, VecgateError
+from vecgate_backends.faiss.catalogue import CatalogueEntry
+from vecgate_backends.faiss.changes import Change
+from vecgate_backends.faiss.consistency import ConsistencyToken
+from vecgate_backends.faiss.loading import CollectionFiles, load_partitions
+from vecgate_backends.faiss.operations import DeleteRecords, Operation, Targets, UpdateRecordMetadata, UpsertRecords
+from vecgate_backends.faiss.partition import Partition
+from vecgate_backends.faiss.reading import SlicedReader
+from vecgate_backends.faiss.sealing import Sealer
+from vecgate_backends.faiss.searcher import Searcher
+from vecgate_backends.faiss.threads import Threads
+from vecgate_backends.faiss.truth import TruthReader, open_truth
+from vecgate_backends.faiss.writer import Committed, GroupCommitWriter
+from vecgate_backends.filters import Filter
+from vecgate_backends.records import (
+    IDS_ONLY,
+    Acknowledgement,
+    CollectionSize,
+    CollectionSpec,
+    Fields,
+    FloatMatrix,
+    Record,
+    RecordBatch,
+    WriteMode,
+)
+
+ValueT = TypeVar("ValueT")
+
+SCANNED_SHARE = 0.01
+"""Share of a namespace that must match for a filtered page to be read along the order of ids; below, the matches are sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a start reads from the files of a collection."""
+
+    reader: TruthReader
+    connection: sqlite3.Connection
+    partitions: dict[str, Partition]
+    sequence: int
+
+
+class FaissCollection:
+    """An open collection; see contract.Collection for what each method promises.
+
+    Both acknowledgement levels are the same here: a write is answered once it is durable and searchable. A delete or an update by
+    filter is about the records that match when it is called, and touches those of them that still match when it is committed.
+    """
+
+    def __init__(
+        self, entry: CatalogueEntry, files: CollectionFiles, loaded: _Loaded, threads: Threads, seal_threshold: int
+    ) -> None:
+        self._entry = entry
+        self._reader = loaded.reader
+        self._partitions = loaded.partitions
+        self._sequence = loaded.sequence
+        self._ending: Callable[[], VecgateError] | None = None
+        self._writer = GroupCommitWriter(files.truth, loaded.connection, loaded.reader, self._apply)
+        self._records = SlicedReader(loaded.reader)
+        self._searcher = Searcher(entry.spec, self._records, threads.searchers)
+        self._sealer = Sealer(entry.spec, files.segments, self._writer, seal_threshold, threads.builders)
+
+    @classmethod
+    async def open(
+        cls, entry: CatalogueEntry, files: CollectionFiles, threads: Threads, seal_threshold: int
+    ) -> FaissCollection:
+        """Load a collection and start its writer.
+
+        Raises:
+            StorageCorruptError: its truth is missing or damaged.
+        """
+        collection = cls(entry, files, await asyncio.to_thread(_load, entry, files), threads, seal_threshold)
+        collection._writer.start()
+        for partition in collection._partitions.values():
+            collection._sealer.consider(partition)
+        return collection
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """Its settings."""
+        return self._entry.spec
+
+    @property
+    def entry(self) -> CatalogueEntry:
+        """Its row of the catalogue."""
+        return self._entry
+
+    def end(self, ending: Callable[[], VecgateError] | None) -> None:
+        """Let every later call raise what `ending` makes; None takes that back."""
+        self._ending = ending
+
+    async def close(self) -> None:
+        """Finish queued writes, stop background work and close the files."""
+        await self._sealer.stop()
+        await self._writer.close()
+        self._reader.close()
+
+    async def settle(self) -> None:
+        """Wait until no rebuild of the index is under way or due."""
+        await self._sealer.settle()
+
+    async def size(self) -> CollectionSize:
+        """Count records by namespace."""
+        self._require(None)
+        return CollectionSize({name: len(held) for name, held in sorted(self._partitions.items()) if len(held)})
+
+    async def upsert(
+        self, namespace: str, batch: RecordBatch, *, mode: WriteMode, acknowledgement: Acknowledgement
+    ) -> WriteResult:
+        """Write records in the batch's order."""
+        del acknowledgement  # both levels are the same here
+        self._require(None)
+        expected = (len(batch.ids), self.spec.dimension)
+        if batch.vectors.shape != expected:
+            raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
+        committed = await self._write(UpsertRecords(namespace, batch, mode, self.spec.metric))
+        return WriteResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
+
+    async def update_metadata(
+        self, namespace: str, selector: Selector, changes: MetadataChanges, *, acknowledgement: Acknowledgement
+    ) -> ChangeResult:
+        """Set and remove metadata fields of the selected records."""
+        del acknowledgement  # both levels are the same here
+        self._require(None)
+        committed = await self._write(UpdateRecordMetadata(namespace, self._targets(namespace, selector), changes))
+        return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
+
+    async def delete(
+        self, namespace: str, selector: Selector, *, dry_run: bool, acknowledgement: Acknowledgement
+    ) -> ChangeResult:
+        """Remove the selected records; with `dry_run` only count them, and answer no token."""
+        del acknowledgement  # both levels are the same here
+        if dry_run:
+            return ChangeResult(await self.count(namespace, selector), searchable=True, consistency_token="")
+        self._require(None)
+        committed = await self._write(DeleteRecords(namespace, self._targets(namespace, selector)))
+        return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
+
+    async def search(self, namespace: str, queries: FloatMatrix, options: SearchOptions) -> Sequence[Hits]:
+        """Find the nearest records to each query."""
+        self._require(options.consistency_token)
+        if queries.ndim != 2 or queries.shape[1] != self.spec.dimension:
+            raise DimensionMismatchError(f"queries are of shape {queries.shape}, not (n, {self.spec.dimension})")
+        return await self._searcher.search(self._partition(namespace), queries, options)
+
+    async def get(
+        self, namespace: str, ids: Sequence[str], fields: Fields, *, consistency_token: str | None = None
+    ) -> Sequence[Record | None]:
+        """Read records by id."""
+        self._require(consistency_token)
+        found = await self._records.by_id(namespace, ids, fields)
+        return [found.get(record_id) for record_id in ids]
+
+    async def count(self, namespace: str, selector: Selector, *, consistency_token: str | None = None) -> int:
+        """Count the selected records."""
+        self._require(consistency_token)
+        match selector:
+            case ByIds(ids):
+                return len(await self._records.by_id(namespace, ids, IDS_ONLY))
+            case ByFilter(node):
+                return len(self._partition(namespace).metadata.resolve(node))
+            case Everything():
+                return len(self._partition(namespace))
+
+    async def list_records(
+        self,
+        namespace: str,
+        filter: Filter | None,  # noqa: A002  # the contract's word
+        *,
+        cursor: str | None,
+        limit: int,
+        fields: Fields,
+        consistency_token: str | None = None,
+    ) -> Page:
+        """Page through records in the order of their ids; the cursor is the last id of the page before."""
+        self._require(consistency_token)
+        if filter is not None:
+            partition = self._partition(namespace)
+            matching = partition.metadata.matching(filter)
+            if len(matching) < SCANNED_SHARE * len(partition):
+                ids = partition.record_ids(matching)
+                return await self._records.page_of(namespace, ids, cursor, limit, fields)
+        return await self._records.page(namespace, filter, cursor, limit, fields)
+
+    async def field_stats(
+        self,
+        namespace: str,
+        field: str,
+        filter: Filter | None,  # noqa: A002  # the contract's word
+        *,
+        limit: int,
+        consistency_token: str | None = None,
+    ) -> FieldStats:
+        """Describe a metadata field over the records that match."""
+        self._require(consistency_token)
+        return self._partition(namespace).metadata.describe(field, filter, limit)
+
+    def _require(self, token: str | None) -> None:
+        """Raise what `end` was told, or TokenInvalidError for a token that this collection never gave."""
+        if self._ending is not None:
+            raise self._ending()
+        if token is not None:
+            claimed = ConsistencyToken.decode(token)
+            # A token is given once its commit is applied, so a greater number was never given.
+            if claimed.uid != self._entry.uid or claimed.sequence > self._sequence:
+                raise TokenInvalidError("the consistency token is of another collection")
+
+    def _token(self, sequence: int) -> str:
+        return ConsistencyToken(self._entry.uid, sequence).encode()
+
+    async def _write(self, operation: Operation[ValueT]) -> Committed[ValueT]:
+        return await self._writer.submit(operation)
+
+    def _partition(self, namespace: str) -> Partition:
+        found = self._partitions.get(namespace)
+        return Partition(namespace, self.spec.dimension) if found is None else found
+
+    def _targets(self, namespace: str, selector: Selector) -> Targets:
+        match selector:
+            case ByIds(ids):
+                return Targets(ids)
+            case ByFilter(node):
+                partition = self._partition(namespace)
+                return Targets(partition.record_ids(partition.metadata.matching(node)), node)
+            case Everything():
+                return Targets(None)
+
+    def _apply(self, changes: Sequence[Change], sequence: int) -> None:
+        """Let memory follow a commit."""
+        touched: dict[str, Partition] = {}
+        for change in changes:
+            partition = self._partitions.setdefault(change.namespace, Partition(change.namespace, self.spec.dimension))
+            partition.apply(change)
+            touched[change.namespace] = partition
+        self._sequence = sequence
+        for partition in touched.values():
+            self._sealer.consider(partition)
+
+
+def _load(entry: CatalogueEntry, files: CollectionFiles) -> _Loaded:
+    reader = TruthReader(files.truth, entry.uid)
+    try:
+        partitions = load_partitions(files, entry.spec, reader)
+        connection = open_truth(files.truth, entry.uid, thorough=False)
+        return _Loaded(reader, connection, partitions, reader.sequence())
+    except BaseException:
+        reader.close()
+        raise

@@ -1,0 +1,130 @@
+"""SQLite files that hold the truth: how they are made, opened and checked, and what their errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from vecgate_backends.errors import (
+    BackendUnavailableError,
+    StorageCorruptError,
+    StorageFullError,
+    VecgateError,
+)
+
+PAGE_BYTES = 8192
+"""Five vectors of 384 dimensions fit one page; pages of 4096 bytes would waste a quarter."""
+CHECKED_BYTES = 64 * 2**20
+"""Files up to this size get SQLite's quick check when opened: about 0.2 s. Larger ones would hold up the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What kind of file it is: the application id and version in SQLite's header, and the statements that make its tables."""
+
+    application_id: int
+    version: int
+    schema: str
+
+
+def create_database(path: Path, form: Format) -> None:
+    """Make an empty file, complete or not at all: it is written under another name and renamed.
+
+    Raises:
+        StorageFullError, BackendUnavailableError: it cannot be written.
+    """
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with translated_errors(path), closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        # These four are fixed by the first table, so they come before it.
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA application_id = {form.application_id}")
+        connection.executescript(f"BEGIN; {form.schema}; PRAGMA user_version = {form.version}; COMMIT")
+    draft.rename(path)
+    sync_directory(path.parent)
+
+
+def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3.Connection:
+    """Open an existing file; the connection may be used from any one thread at a time, and begins no transaction by itself.
+
+    With `thorough` the pages of a file of up to CHECKED_BYTES are checked, not its header alone.
+
+    Raises:
+        StorageCorruptError: it is missing, damaged, of another kind or of a version that this program does not know.
+        BackendUnavailableError: it cannot be read for another reason.
+    """
+    if not path.is_file():
+        raise StorageCorruptError(f"{path} is missing")
+    with translated_errors(path):
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _check(connection, path, form, thorough=thorough)
+            connection.execute("PRAGMA synchronous = FULL")
+            # The writer checkpoints when no reader is pinned, so that the log can start over.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turn sqlite3's errors about a file into this project's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # The low byte is the primary code. Python's own complaint that a text is not UTF-8 has none.
+        unreadable_text = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_OK
+        code = getattr(error, "sqlite_errorcode", unreadable_text) & 0xFF
+        kind, meaning = _ERRORS.get(code, (BackendUnavailableError, "cannot be used"))
+        raise kind(f"{path.name} {meaning}: {error}") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough: bool) -> None:
+    if _pragma(connection, "application_id") != form.application_id:
+        raise StorageCorruptError(f"{path.name} is not the file that belongs there")
+    version = _pragma(connection, "user_version")
+    if version != form.version:
+        raise StorageCorruptError(
+            f"{path.name} has format version {version}; this program reads version {form.version}"
+        )
+    if thorough and path.stat().st_size <= CHECKED_BYTES:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StorageCorruptError(f"{path.name} is damaged: {verdict}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+_ERRORS: Mapping[int, tuple[type[VecgateError], str]] = MappingProxyType(
+    {
+        sqlite3.SQLITE_CORRUPT: (StorageCorruptError, "is damaged"),
+        sqlite3.SQLITE_NOTADB: (StorageCorruptError, "is not a database"),
+        sqlite3.SQLITE_FULL: (StorageFullError, "cannot grow, the disk is full"),
+    }
+)
+"""SQLite's primary result code → our error and what to say of the file."""

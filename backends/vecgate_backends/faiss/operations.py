@@ -1,0 +1,201 @@
+"""The write operations: each reads and changes the truth inside the writer's transaction and tells what it changed.
+
+Operations of one group see each other's work in order. An operation may run twice, if the first transaction was rolled back, so it
+keeps no state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from vecgate_backends.contract import MetadataChanges
+from vecgate_backends.errors import RecordExistsError, RecordNotFoundError, VecgateError
+from vecgate_backends.faiss.changes import (
+    Change,
+    MetadataUpdated,
+    NamespaceCleared,
+    RecordsAdded,
+    RecordsRemoved,
+    SegmentsReplaced,
+)
+from vecgate_backends.faiss.rebuild import Rebuild
+from vecgate_backends.faiss.scoring import index_form
+from vecgate_backends.faiss.segment import Segment
+from vecgate_backends.faiss.transaction import NewVersion, Transaction, Version
+from vecgate_backends.filters import Filter, matches
+from vecgate_backends.records import Metric, RecordBatch, WriteMode
+
+ValueT_co = TypeVar("ValueT_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[ValueT_co]):
+    """What an operation answers its caller, and what it changed."""
+
+    value: ValueT_co
+    changes: Sequence[Change] = ()
+
+
+class Operation(Protocol[ValueT_co]):
+    """A write, run on the writer's thread. `weight`: about how many records it touches, at least 1."""
+
+    @property
+    def weight(self) -> int:
+        """Its share of a group's bound."""
+
+    def run(self, transaction: Transaction) -> Outcome[ValueT_co]:
+        """Do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The records a delete or an update is about: those with these ids, or all for None, as far as they match the filter."""
+
+    ids: Sequence[str] | None
+    filter: Filter | None = None
+
+    def find(self, transaction: Transaction, namespace: int) -> list[Version]:
+        """Return the stored versions."""
+        if self.ids is None:
+            found = transaction.all_stored(namespace)
+        else:
+            found = list(transaction.stored(namespace, dict.fromkeys(self.ids)).values())
+        return [version for version in found if self.filter is None or matches(self.filter, version.metadata)]
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertRecords:
+    """Write a batch; answers one error or None a record."""
+
+    namespace: str
+    batch: RecordBatch
+    mode: WriteMode
+    metric: Metric
+
+    @property
+    def weight(self) -> int:
+        """Records in the batch."""
+        return max(1, len(self.batch.ids))
+
+    def run(self, transaction: Transaction) -> Outcome[list[VecgateError | None]]:
+        """Replace what is stored by new versions; of several records with one id the last that is accepted stands."""
+        namespace = transaction.namespace(self.namespace)
+        stored = transaction.stored(namespace, dict.fromkeys(self.batch.ids))
+        errors: list[VecgateError | None] = []
+        accepted: dict[str, int] = {}
+        for row, record_id in enumerate(self.batch.ids):
+            error = _mode_error(self.mode, record_id, exists=record_id in stored or record_id in accepted)
+            if error is None:
+                accepted[record_id] = row
+            errors.append(error)
+        replaced = [version for record_id, version in stored.items() if record_id in accepted]
+        transaction.delete(version.internal_id for version in replaced)
+        internal_ids = transaction.insert(namespace, [self._version(row) for row in accepted.values()])
+        return Outcome(errors, [*_removed(self.namespace, replaced), *self._added(internal_ids, accepted)])
+
+    def _version(self, row: int) -> NewVersion:
+        batch = self.batch
+        return NewVersion(batch.ids[row], batch.texts[row], batch.metadata[row], batch.vectors[row])
+
+    def _added(self, internal_ids: range, accepted: dict[str, int]) -> list[Change]:
+        if not accepted:
+            return []
+        rows = list(accepted.values())
+        return [
+            RecordsAdded(
+                self.namespace,
+                np.arange(internal_ids.start, internal_ids.stop, dtype=np.int64),
+                list(accepted),
+                index_form(self.metric, self.batch.vectors[rows]),
+                [self.batch.metadata[row] for row in rows],
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecords:
+    """Delete records; answers how many there were."""
+
+    namespace: str
+    targets: Targets
+
+    @property
+    def weight(self) -> int:
+        """Records named."""
+        return max(1, len(self.targets.ids or ()))
+
+    def run(self, transaction: Transaction) -> Outcome[int]:
+        """Delete them."""
+        namespace = transaction.namespace(self.namespace)
+        if self.targets.ids is None and self.targets.filter is None:
+            return Outcome(transaction.clear(namespace), [NamespaceCleared(self.namespace)])
+        found = self.targets.find(transaction, namespace)
+        transaction.delete(version.internal_id for version in found)
+        return Outcome(len(found), _removed(self.namespace, found))
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRecordMetadata:
+    """Set and remove metadata fields in place; answers how many records were selected."""
+
+    namespace: str
+    targets: Targets
+    changes: MetadataChanges
+
+    @property
+    def weight(self) -> int:
+        """Records named."""
+        return max(1, len(self.targets.ids or ()))
+
+    def run(self, transaction: Transaction) -> Outcome[int]:
+        """Change them; vectors and internal ids stay."""
+        found = self.targets.find(transaction, transaction.namespace(self.namespace))
+        before = [version.metadata for version in found]
+        after = [
+            {name: value for name, value in metadata.items() if name not in self.changes.remove}
+            | dict(self.changes.set)
+            for metadata in before
+        ]
+        for version, metadata in zip(found, after, strict=True):
+            transaction.set_metadata(version.internal_id, metadata)
+        internal_ids = [version.internal_id for version in found]
+        return Outcome(len(found), [MetadataUpdated(self.namespace, internal_ids, before, after)])
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceSegments:
+    """Register what a rebuild made in the place of what it was made from."""
+
+    namespace: str
+    rebuild: Rebuild
+    segment: Segment | None
+
+    @property
+    def weight(self) -> int:
+        """A few rows of the manifest."""
+        return 1
+
+    def run(self, transaction: Transaction) -> Outcome[None]:
+        """Register it."""
+        row = None if self.segment is None else self.segment.row
+        transaction.replace_segments(row, [segment.row.uuid for segment in self.rebuild.segments])
+        return Outcome(None, [SegmentsReplaced(self.namespace, self.rebuild, self.segment)])
+
+
+def _mode_error(mode: WriteMode, record_id: str, *, exists: bool) -> VecgateError | None:
+    if mode is WriteMode.INSERT and exists:
+        return RecordExistsError(f"a record with id {record_id!r} exists")
+    if mode is WriteMode.UPDATE and not exists:
+        return RecordNotFoundError(f"no record has id {record_id!r}")
+    return None
+
+
+def _removed(namespace: str, versions: Sequence[Version]) -> list[Change]:
+    if not versions:
+        return []
+    internal_ids = [version.internal_id for version in versions]
+    return [RecordsRemoved(namespace, internal_ids, [version.metadata for version in versions])]

@@ -1,0 +1,139 @@
+"""Rebuilding the index: when blocks become a new segment, which ones, and how it is made.
+
+Two reasons: the head is full, or segments are to be merged, because many of their rows are dead or because there are several of one
+size. Merging by size keeps the number of segments logarithmic, and each vector is built into a graph a logarithmic number of times.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.codec import encode_index
+from vecgate_backends.faiss.scoring import squared_norms
+from vecgate_backends.faiss.segment import Segment, build_graph
+from vecgate_backends.faiss.segment_file import (
+    FILE_VERSION,
+    SegmentContents,
+    graph_vectors,
+    segment_path,
+    write_segment,
+)
+from vecgate_backends.faiss.truth import SegmentRow
+from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex
+
+MERGED_SEGMENTS = 4
+"""So many segments of one size become one of the next size."""
+DEAD_SHARE = 0.3
+"""A segment with a larger share of dead rows is built anew without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """What a new segment is made from, as it was when that was decided.
+
+    Attributes:
+        head: the head, or None; its rows leave the head when the segment is published.
+        segments: segments that it takes the place of.
+    """
+
+    head: Block | None
+    segments: tuple[Segment, ...]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All sources, the head last."""
+        return [*(segment.block for segment in self.segments), *([] if self.head is None else [self.head])]
+
+    def died_since(self, current: Sequence[Block]) -> NDArray[np.int64]:
+        """Return the versions that were alive and are dead in `current`, the sources as they are now; ascending."""
+        died = [
+            then.internal_ids[then.live & ~now.live[: len(then)]]
+            for then, now in zip(self.blocks, current, strict=True)
+        ]
+        return np.sort(np.concatenate(died))
+
+
+def choose_rebuild(head: Block, segments: Sequence[Segment], seal_threshold: int) -> Rebuild | None:
+    """Return the most urgent rebuild of a partition, or None; a full head comes first, because searches pay for it."""
+    if len(head) - head.dead >= seal_threshold:
+        return Rebuild(head, ())
+    for segment in segments:
+        if segment.block.dead > DEAD_SHARE * len(segment.block):
+            return Rebuild(None, (segment,))
+    tiers: dict[int, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        tiers[_tier(len(segment.block), seal_threshold)].append(segment)
+    for _, tier in sorted(tiers.items()):
+        if len(tier) >= MERGED_SEGMENTS:
+            return Rebuild(None, tuple(tier))
+    return None
+
+
+def build_segment(
+    rebuild: Rebuild, namespace: str, spec: CollectionSpec, directory: Path, stopped: Callable[[], bool]
+) -> Segment | None:
+    """Build and write the segment of a rebuild; None if no row of it was alive. Runs for long, off the event loop.
+
+    Raises:
+        BuildStoppedError: as build_graph. OSError: the file cannot be written.
+    """
+    rows = [np.flatnonzero(block.live) for block in rebuild.blocks]
+    internal_ids = _joined([block.internal_ids for block in rebuild.blocks], rows)
+    if not len(internal_ids):
+        return None
+    order = np.argsort(internal_ids, kind="stable")
+    internal_ids = internal_ids[order]
+    vectors = np.ascontiguousarray(_joined([block.vectors for block in rebuild.blocks], rows)[order])
+    norms = squared_norms(vectors)
+    record_ids = [
+        block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
+    ]
+    index = _index_for(spec, norms)
+    graph = None if isinstance(index, FlatIndex) else build_graph(vectors, spec.metric, index, stopped)
+    if graph is not None:
+        vectors = graph_vectors(graph)  # the graph's own copy, so that there is one
+    row = _write(SegmentContents(internal_ids, vectors, graph), namespace, index, directory)
+    live = np.ones(len(internal_ids), np.bool_)
+    return Segment(row, Block(internal_ids, [record_ids[at] for at in order.tolist()], vectors, norms, live, 0, graph))
+
+
+def _write(contents: SegmentContents, namespace: str, index: FlatIndex | HnswIndex, directory: Path) -> SegmentRow:
+    name = uuid.uuid4().hex
+    checksum = write_segment(segment_path(directory, name), contents)
+    parameters = encode_index(index)
+    return SegmentRow(
+        uuid=name,
+        namespace=namespace,
+        kind=parameters["kind"],
+        parameters=json.dumps(parameters),
+        count=len(contents.internal_ids),
+        checksum=checksum,
+        first_internal_id=int(contents.internal_ids[0]),
+        last_internal_id=int(contents.internal_ids[-1]),
+        file_version=FILE_VERSION,
+    )
+
+
+def _index_for(spec: CollectionSpec, norms: FloatMatrix) -> FlatIndex | HnswIndex:
+    if not np.isfinite(norms).all():
+        return FlatIndex()  # distances beyond float32 would lead a graph's walk astray
+    return HnswIndex() if spec.index is None else spec.index
+
+
+def _tier(rows: int, seal_threshold: int) -> int:
+    return int(math.log(max(rows / seal_threshold, 1), MERGED_SEGMENTS))
+
+
+def _joined(columns: Sequence[NDArray[Any]], rows: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+    return np.concatenate([column[chosen] for column, chosen in zip(columns, rows, strict=True)])

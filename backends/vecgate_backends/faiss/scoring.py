@@ -1,0 +1,90 @@
+"""Arithmetic of the metrics: the form in which vectors are kept for searching, nearness in bulk, and the scores of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_backends.records import FloatMatrix, FloatVector, Metric
+
+Float64Array: TypeAlias = NDArray[np.float64]
+Nearness: TypeAlias = NDArray[np.floating]
+"""Comparable within one query, higher is nearer: the inner product, or minus the squared Euclidean distance."""
+
+
+def index_form(metric: Metric, vectors: FloatMatrix) -> FloatMatrix:
+    """Return vectors as they are kept for searching, shape (n, dimension): of length 1 under COSINE, else as they came; always a copy."""
+    if metric is not Metric.COSINE:
+        return np.array(vectors, np.float32, order="C")
+    wide = vectors.astype(np.float64)  # squares of float32 numbers may leave its range
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    unit: FloatMatrix = (wide / lengths[:, None]).astype(np.float32)
+    return unit
+
+
+def squared_norms(vectors: FloatMatrix) -> FloatVector:
+    """Return the squared length of each row, shape (n,); infinity where it leaves the range of float32."""
+    with np.errstate(over="ignore"):
+        norms: FloatVector = np.einsum("ij,ij->i", vectors, vectors)
+        return norms
+
+
+def nearness(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: FloatVector) -> Nearness:
+    """Compare each query with each vector, both in index form; `norms` are squared_norms(vectors).
+
+    Returns:
+        Shape (queries, vectors), float32; float64 if float32 cannot hold the numbers.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: Nearness = _nearness(metric, queries, vectors, norms)
+        if np.isfinite(found).all():
+            return found
+    wide = vectors.astype(np.float64)
+    return _nearness(metric, queries.astype(np.float64), wide, np.einsum("ij,ij->i", wide, wide))
+
+
+def final_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> FloatVector:
+    """Score vectors against one query, both in index form, in float64 and from the definition of the metric.
+
+    One row at a time gives the same number wherever the row stands, so equal vectors tie exactly, and a vector's distance to
+    itself is 0.
+
+    Returns:
+        float32, shape (len(vectors),), higher is nearer.
+    """
+    with np.errstate(over="ignore"):  # an inner product beyond float32 is infinite
+        return _SCORES[metric](query.astype(np.float64), vectors.astype(np.float64)).astype(np.float32)
+
+
+def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearness) -> Nearness:
+    products: Nearness = queries @ vectors.T
+    if metric is not Metric.EUCLIDEAN:
+        return products
+    # |q - x|^2 = |q|^2 + |x|^2 - 2 q.x
+    squared: Nearness = 2 * products - norms[None, :] - np.einsum("ij,ij->i", queries, queries)[:, None]
+    return squared
+
+
+def _dot(query: Float64Array, vectors: Float64Array) -> Float64Array:
+    return np.asarray(np.einsum("ij,j->i", vectors, query))
+
+
+def _cosine(query: Float64Array, vectors: Float64Array) -> Float64Array:
+    # The lengths are 1 but for the rounding to float32, which this takes out again.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors) * np.einsum("j,j->", query, query))
+    return np.asarray(np.clip(_dot(query, vectors) / lengths, -1.0, 1.0))
+
+
+def _euclidean(query: Float64Array, vectors: Float64Array) -> Float64Array:
+    differences = vectors - query
+    # Adding 0 turns the -0 of a vector's distance to itself into 0.
+    return np.asarray(0.0 - np.sqrt(np.einsum("ij,ij->i", differences, differences)))
+
+
+_SCORES: Mapping[Metric, Callable[[Float64Array, Float64Array], Float64Array]] = MappingProxyType(
+    {Metric.COSINE: _cosine, Metric.DOT: _dot, Metric.EUCLIDEAN: _euclidean}
+)

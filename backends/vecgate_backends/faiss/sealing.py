@@ -1,0 +1,98 @@
+"""Rebuilding in the background: seals full heads and merges segments, one at a time for the whole backend, never blocking a search."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar
+
+from vecgate_backends.errors import VecgateError
+from vecgate_backends.faiss.operations import ReplaceSegments
+from vecgate_backends.faiss.partition import Partition
+from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_rebuild
+from vecgate_backends.faiss.segment import BuildStoppedError, Segment
+from vecgate_backends.faiss.segment_file import segment_path
+from vecgate_backends.faiss.writer import GroupCommitWriter
+from vecgate_backends.records import CollectionSpec
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+RETRY_SECONDS = 30.0
+"""How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower."""
+
+
+class Sealer:
+    """Decides on rebuilds of one collection's partitions and sees them through; used on the event loop."""
+
+    def __init__(
+        self, spec: CollectionSpec, directory: Path, writer: GroupCommitWriter, seal_threshold: int, builders: Executor
+    ) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._writer = writer
+        self._seal_threshold = seal_threshold
+        self._builders = builders
+        self._stopped = threading.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resume_at = 0.0
+
+    def consider(self, partition: Partition) -> None:
+        """Begin a rebuild of the partition if one is due and none is under way."""
+        paused = asyncio.get_running_loop().time() < self._resume_at
+        if partition.rebuilding or paused or self._stopped.is_set():
+            return
+        rebuild = choose_rebuild(partition.head.block(), partition.segments, self._seal_threshold)
+        if rebuild is None:
+            return
+        partition.rebuilding = True
+        task = asyncio.create_task(self._see_through(partition, rebuild))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait until no rebuild is under way or due."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self) -> None:
+        """Give up what is under way; nothing is lost by it."""
+        self._stopped.set()
+        await self.settle()
+
+    async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:
+        try:
+            segment = await self._in_background(
+                lambda: build_segment(rebuild, partition.namespace, self._spec, self._directory, self._stopped.is_set)
+            )
+            await self._register(partition, rebuild, segment)
+            await self._in_background(lambda: self._remove_files(rebuild))
+        except BuildStoppedError:
+            return
+        except (OSError, VecgateError) as error:
+            logger.warning("cannot rebuild the index of collection %s: %s", self._spec.name, error)
+            self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+        finally:
+            partition.rebuilding = False
+        self.consider(partition)
+
+    async def _register(self, partition: Partition, rebuild: Rebuild, segment: Segment | None) -> None:
+        """Commit the segment to the manifest; applying that commit publishes it."""
+        try:
+            await self._writer.submit(ReplaceSegments(partition.namespace, rebuild, segment))
+        except VecgateError:
+            if segment is not None:
+                segment_path(self._directory, segment.row.uuid).unlink(missing_ok=True)
+            raise
+
+    async def _in_background(self, work: Callable[[], ResultT]) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._builders, work)
+
+    def _remove_files(self, rebuild: Rebuild) -> None:
+        for segment in rebuild.segments:
+            segment_path(self._directory, segment.row.uuid).unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""One search call: from the filter to a plan, to rankings, to hits with their records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from vecgate_backends.contract import Explanation, Hits, SearchOptions
+from vecgate_backends.faiss.partition import Partition
+from vecgate_backends.faiss.reading import SlicedReader
+from vecgate_backends.faiss.scoring import index_form
+from vecgate_backends.faiss.search import Plan, Ranking, make_plan, run_plan
+from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, Record
+
+INLINE_WORK = 4_000_000
+"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 1 ms. A hop to another thread and
+back costs more than a short search does."""
+ATTEMPTS = 3
+"""A search off the loop is repeated if a record it found was replaced meanwhile; the last attempt holds the loop, and cannot fail."""
+
+
+class Searcher:
+    """Searches the partitions of one collection."""
+
+    def __init__(self, spec: CollectionSpec, reader: SlicedReader, threads: Executor) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._threads = threads
+        self._default_ef = (spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef
+
+    async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
+        """Return the hits of each query, shape (n, dimension), as the caller gave them."""
+        prepared = index_form(self._spec.metric, queries)
+        for attempt in range(1, ATTEMPTS + 1):
+            last = attempt == ATTEMPTS
+            plan = self._plan(partition, options)
+            rankings = await self._run(plan, prepared, inline=last)
+            if options.fields.nothing:
+                return [_hits(plan, partition, ranking, None, options) for ranking in rankings]
+            wanted = list(dict.fromkeys(found for ranking in rankings for found in ranking.internal_ids))
+            records = await self._reader.by_internal_id(wanted, options.fields, at_once=last)
+            if len(records) == len(wanted):
+                break
+        return [_hits(plan, partition, ranking, records, options) for ranking in rankings]
+
+    def _plan(self, partition: Partition, options: SearchOptions) -> Plan:
+        matching = None if options.filter is None else partition.metadata.matching(options.filter)
+        ef = None if options.exact else max(self._default_ef if options.ef is None else options.ef, 1)
+        return make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, ef)
+
+    async def _run(self, plan: Plan, queries: FloatMatrix, *, inline: bool) -> Sequence[Ranking]:
+        if inline or plan.cost * queries.size <= INLINE_WORK:
+            return run_plan(plan, queries)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run_plan, plan, queries)
+
+
+def _hits(
+    plan: Plan,
+    partition: Partition,
+    ranking: Ranking,
+    records: dict[int, Record] | None,
+    options: SearchOptions,
+) -> Hits:
+    kept = len(ranking.ids)
+    if options.score_threshold is not None:
+        kept = sum(score >= options.score_threshold for score in ranking.scores.tolist())
+    return Hits(
+        ranking.ids[:kept],
+        ranking.scores[:kept],
+        None if records is None else [records[found] for found in ranking.internal_ids[:kept]],
+        _explain(plan, partition, ranking),
+    )
+
+
+def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
+    walks = [step for step in plan.steps if step.ef is not None]
+    exact = sum(step.count for step in plan.steps if step.ef is None)
+    parts = []
+    if walks:
+        parts.append(f"HNSW walk over {sum(len(step.block) for step in walks)} records in {len(walks)} segments")
+    if ranking.starved:
+        parts.append(f"exact again over {ranking.starved} of them, where the walk found too few matches")
+    if exact or not parts:
+        parts.append(f"exact over {exact} records")
+    return Explanation(
+        "; ".join(parts),
+        {
+            "namespace_records": len(partition),
+            "matching_records": sum(step.count for step in plan.steps),
+            "segments": len(partition.segments),
+            "head_records": len(partition.head) - partition.head.dead,
+            "exact_records": exact,
+            "walked_segments": len(walks),
+            "starved_walks": ranking.starved,
+            "ef": max((step.ef for step in walks if step.ef is not None), default=0),
+        },
+    )

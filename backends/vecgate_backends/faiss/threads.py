@@ -1,0 +1,34 @@
+"""The threads of a backend, and how much of the machine each may use."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import faiss
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Where work runs that is too long for the event loop.
+
+    Attributes:
+        searchers: long searches. builders: rebuilds of the index, one at a time.
+    """
+
+    searchers: Executor
+    builders: Executor
+
+    @classmethod
+    def start(cls, search_threads: int, build_threads: int) -> Threads:
+        """Start them. Faiss counts its OpenMP threads for each thread that calls it, so each pool sets its own number."""
+        faiss.omp_set_num_threads(1)  # the event loop's own short searches
+        return cls(
+            ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
+            ThreadPoolExecutor(1, "vecgate-build", faiss.omp_set_num_threads, (build_threads,)),
+        )
+
+    def stop(self) -> None:
+        """Wait for what runs and end them."""
+        self.searchers.shutdown()
+        self.builders.shutdown()

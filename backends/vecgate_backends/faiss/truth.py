@@ -1,0 +1,232 @@
+"""The truth of one collection, a SQLite file: its tables, and how they are read.
+
+Every written version of a record has an internal id of its own, larger than all before it and never given again. So a segment of the
+index is a fixed list of (internal id, vector), and a record is in the index exactly if its internal id is still in `records`:
+whatever a derived file says, a deleted record cannot come back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_backends.errors import StorageCorruptError
+from vecgate_backends.faiss.codec import decode_metadata, decode_vector
+from vecgate_backends.faiss.database import Format, create_database, open_database, translated_errors
+from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
+
+FORMAT = Format(
+    application_id=0x76677263,  # "vgrc"
+    version=1,
+    # `text` stands last, so that reading the columns before it does not touch the pages that long texts overflow to.
+    schema="""
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+        CREATE TABLE records (
+            internal_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            namespace INTEGER NOT NULL REFERENCES namespaces (id),
+            id TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            text TEXT,
+            UNIQUE (namespace, id)
+        );
+        CREATE TABLE vectors (internal_id INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+        CREATE TABLE segments (
+            uuid TEXT PRIMARY KEY,
+            namespace INTEGER NOT NULL REFERENCES namespaces (id),
+            kind TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            checksum BLOB NOT NULL,
+            first_internal_id INTEGER NOT NULL,
+            last_internal_id INTEGER NOT NULL,
+            file_version INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        INSERT INTO meta (key, value) VALUES ('sequence', 0)
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """What the truth says of a segment file; the file is trusted only where it agrees.
+
+    Attributes:
+        kind: "flat" or "hnsw". parameters: JSON of the index settings it was built with.
+        count: vectors in it. first_internal_id, last_internal_id: the smallest and the largest.
+        checksum: 16 bytes, XXH3-128 of the whole file, big-endian.
+    """
+
+    uuid: str
+    namespace: str
+    kind: str
+    parameters: str
+    count: int
+    checksum: bytes
+    first_internal_id: int
+    last_internal_id: int
+    file_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRecord:
+    """What the memory of a collection keeps of a record beside its vector."""
+
+    internal_id: int
+    namespace: str
+    id: str
+    metadata: dict[str, MetadataValue]
+
+
+def create_truth(path: Path, uid: str) -> None:
+    """Make the empty truth of the collection with this uid."""
+    create_database(path, Format(FORMAT.application_id, FORMAT.version, f"{FORMAT.schema}; {_OWNER.format(uid=uid)}"))
+
+
+def open_truth(path: Path, uid: str, *, thorough: bool = True) -> sqlite3.Connection:
+    """Open the truth of a collection; `thorough` as in open_database.
+
+    Raises:
+        StorageCorruptError: as open_database, or the file belongs to another collection.
+    """
+    connection = open_database(path, FORMAT, thorough=thorough)
+    try:
+        with translated_errors(path):
+            owner = connection.execute("SELECT value FROM meta WHERE key = 'uid'").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    if owner != (uid,):
+        connection.close()
+        raise StorageCorruptError(f"{path} belongs to another collection")
+    return connection
+
+
+class TruthReader:
+    """Reads through one connection; pinned, it sees one commit however many follow.
+
+    Every method may raise StorageCorruptError or BackendUnavailableError.
+    """
+
+    def __init__(self, path: Path, uid: str) -> None:
+        self._path = path
+        self._connection = open_truth(path, uid)
+
+    def pin(self) -> None:
+        """See what is committed now, and nothing later, until the next pin or release."""
+        self.release()
+        self._connection.execute("BEGIN")
+        self.sequence()  # a transaction takes its snapshot with the first read
+
+    def release(self) -> None:
+        """See every commit again."""
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def sequence(self) -> int:
+        """Return the number of the last commit of records."""
+        return int(self._rows("SELECT value FROM meta WHERE key = 'sequence'")[0][0])
+
+    def segments(self) -> list[SegmentRow]:
+        """Return every registered segment."""
+        return [
+            SegmentRow(*row)
+            for row in self._rows(
+                "SELECT uuid, name, kind, parameters, count, checksum, first_internal_id, last_internal_id, file_version"
+                " FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
+            )
+        ]
+
+    def indexed_records(self) -> Iterator[IndexedRecord]:
+        """Yield every record, by internal id."""
+        with translated_errors(self._path):
+            for internal_id, namespace, record_id, metadata in self._connection.execute(
+                "SELECT internal_id, name, records.id, metadata"
+                " FROM records JOIN namespaces ON namespaces.id = records.namespace ORDER BY internal_id"
+            ):
+                yield IndexedRecord(internal_id, namespace, record_id, self._metadata(metadata))
+
+    def vectors(self, internal_ids: NDArray[np.int64], dimension: int) -> FloatMatrix:
+        """Return the original vectors of these versions, shape (len(internal_ids), dimension)."""
+        matrix = np.empty((len(internal_ids), dimension), np.float32)
+        query = "SELECT vector FROM vectors WHERE internal_id = ?"
+        with translated_errors(self._path):
+            for row, internal_id in enumerate(internal_ids.tolist()):
+                found = self._connection.execute(query, (internal_id,)).fetchone()
+                matrix[row] = self._vector(found and found[0], dimension)
+        return matrix
+
+    def by_internal_id(self, internal_ids: Iterable[int], fields: Fields) -> dict[int, Record]:
+        """Return those of these versions that are still stored."""
+        query = _SELECT[fields.vector] + " WHERE records.internal_id = ?"
+        found = (self._rows(query, internal_id) for internal_id in internal_ids)
+        return {row[0]: self._record(row, fields) for rows in found for row in rows}
+
+    def by_id(self, namespace: str, ids: Iterable[str], fields: Fields) -> dict[str, Record]:
+        """Return those of the records with these ids that are stored."""
+        query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id = ?"
+        number = self._namespace(namespace)
+        found = (self._rows(query, number, record_id) for record_id in ids)
+        return {row[1]: self._record(row, fields) for rows in found for row in rows}
+
+    def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
+        """Return up to `limit` records in the order of their ids, beginning behind `after`."""
+        query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
+        # No id is empty, so the empty string stands before the first.
+        rows = self._rows(query, self._namespace(namespace), after or "", limit)
+        return [self._record(row, fields) for row in rows]
+
+    def _namespace(self, name: str) -> int:
+        rows = self._rows("SELECT id FROM namespaces WHERE name = ?", name)
+        return int(rows[0][0]) if rows else -1  # no row has a negative namespace
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        with translated_errors(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _record(self, row: Sequence[Any], fields: Fields) -> Record:
+        _, record_id, metadata, text, vector = row
+        return Record(
+            record_id,
+            text if fields.text else None,
+            _chosen(self._metadata(metadata), fields.metadata) if fields.metadata else {},
+            self._vector(vector) if fields.vector else None,
+        )
+
+    def _metadata(self, stored: str) -> dict[str, MetadataValue]:
+        try:
+            return decode_metadata(stored)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StorageCorruptError(f"{self._path.name} is damaged: metadata of a record cannot be read") from error
+
+    def _vector(self, stored: bytes | None, dimension: int | None = None) -> NDArray[np.float32]:
+        if stored is None:
+            raise StorageCorruptError(f"{self._path.name} is damaged: a record has no vector")
+        vector = decode_vector(stored)
+        if dimension is not None and len(vector) != dimension:
+            raise StorageCorruptError(f"{self._path.name} is damaged: a vector has {len(vector)} dimensions")
+        return vector
+
+
+def _chosen(metadata: dict[str, MetadataValue], wanted: bool | frozenset[str]) -> dict[str, MetadataValue]:
+    if isinstance(wanted, bool):
+        return metadata
+    return {field: value for field, value in metadata.items() if field in wanted}
+
+
+_OWNER = "INSERT INTO meta (key, value) VALUES ('uid', '{uid}')"
+_SELECT = {
+    False: "SELECT records.internal_id, records.id, metadata, text, NULL FROM records",
+    True: "SELECT records.internal_id, records.id, metadata, text, vector FROM records LEFT JOIN vectors USING (internal_id)",
+}
+"""Whether vectors are wanted → columns in the order that TruthReader._record reads."""

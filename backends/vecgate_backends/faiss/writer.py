@@ -1,0 +1,222 @@
+"""The writer of a collection: one thread that commits queued operations in groups, one sync a group.
+
+What readers see moves in step with memory. The reader is pinned to the commit that memory holds; a group is committed only after the
+group before it was applied; and applying, on the event loop, changes memory and pins the reader anew in one step. So a search, and the
+read of what it found, see the same state, and no lock is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from vecgate_backends.errors import BackendUnavailableError
+from vecgate_backends.faiss.changes import Change
+from vecgate_backends.faiss.database import translated_errors
+from vecgate_backends.faiss.operations import Operation, Outcome
+from vecgate_backends.faiss.transaction import Transaction
+from vecgate_backends.faiss.truth import TruthReader
+
+logger = logging.getLogger(__name__)
+
+GROUP_WEIGHT = 4096
+"""Records a group takes at most, unless one operation alone is larger; bounds the step in which a group is applied."""
+CHECKPOINT_BYTES = 16 * 2**20
+"""Size of the write-ahead log from which it is copied into the file and emptied."""
+VACUUM_PAGES = 2048
+"""Free pages given back to the file system after a checkpoint, 16 MiB."""
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[ValueT]):
+    """What an operation answered, and the number of the commit that holds it."""
+
+    value: ValueT
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    operation: Operation[Any]
+    future: asyncio.Future[Committed[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A committed group: what each operation came to."""
+
+    members: Sequence[tuple[_Pending, Outcome[Any]]]
+    sequence: int
+
+
+class GroupCommitWriter:
+    """Takes operations on the event loop it is made on, and resolves their futures there, once durable and applied.
+
+    `apply` is called on the loop with the changes of each commit, in order, right before the reader is pinned to it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        reader: TruthReader,
+        apply: Callable[[Sequence[Change], int], None],
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._reader = reader
+        self._apply = apply
+        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        # A daemon: if the loop dies without close(), the process may still end, and that is no worse than a crash.
+        self._thread = threading.Thread(target=self._run, name=f"vecgate-writer-{path.parent.name[:8]}", daemon=True)
+        self._closing = False
+        self._applied = threading.Event()
+        self._applied.set()
+
+    def start(self) -> None:
+        """Pin the reader and begin to work."""
+        self._reader.pin()
+        self._thread.start()
+
+    def submit(self, operation: Operation[ValueT]) -> asyncio.Future[Committed[ValueT]]:
+        """Queue an operation; the future fails with StorageFullError and the like, and then nothing was stored.
+
+        Raises:
+            BackendUnavailableError: the writer is closed.
+        """
+        if self._closing:
+            raise BackendUnavailableError("the collection is closed")
+        future: asyncio.Future[Committed[ValueT]] = self._loop.create_future()
+        self._queue.put(_Pending(operation, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, then end the thread and close the connection; idempotent."""
+        self._closing = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    def _run(self) -> None:
+        open_ended = True
+        while open_ended:
+            group, open_ended = self._next_group()
+            try:
+                self._commit(group)
+                self._checkpoint()
+            except RuntimeError:
+                if not self._loop.is_closed():
+                    raise
+                return  # nobody is left to answer
+
+    def _next_group(self) -> tuple[list[_Pending], bool]:
+        """Wait for an operation and take what is queued behind it; False with the last group of all."""
+        first = self._queue.get()
+        if first is None:
+            return [], False
+        group = [first]
+        weight = first.operation.weight
+        while weight < GROUP_WEIGHT:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                return group, False
+            group.append(following)
+            weight += following.operation.weight
+        return group, True
+
+    def _commit(self, group: Sequence[_Pending]) -> None:
+        """Commit a group; if it cannot be, each operation on its own, so that only those fail that must."""
+        if not group:
+            return
+        try:
+            committed = self._attempt(group)
+        except Exception as error:  # noqa: BLE001  # whatever it is belongs to the caller who waits
+            if len(group) > 1:
+                for pending in group:
+                    self._commit([pending])
+            else:
+                self._on_loop(partial(_fail, group[0].future, error))
+        else:
+            self._applied.clear()
+            self._loop.call_soon_threadsafe(self._finish, committed)
+
+    def _attempt(self, group: Sequence[_Pending]) -> _Group:
+        with translated_errors(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = Transaction(self._connection)
+                members = [(pending, pending.operation.run(transaction)) for pending in group]
+                sequence = transaction.advance_sequence()
+                self._applied.wait()
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return _Group(members, sequence)
+
+    def _finish(self, group: _Group) -> None:
+        """Apply a commit and answer its callers; runs on the event loop."""
+        try:
+            self._apply([change for _, outcome in group.members for change in outcome.changes], group.sequence)
+            self._reader.pin()
+        except Exception as error:
+            # Memory no longer follows the file, so nothing more may be acknowledged; a reopened store is right again.
+            self._closing = True
+            logger.exception("cannot apply commit %d of %s", group.sequence, self._path)
+            for pending, _ in group.members:
+                _fail(pending.future, error)
+        finally:
+            self._applied.set()
+        for pending, outcome in group.members:
+            if not pending.future.done():
+                pending.future.set_result(Committed(outcome.value, group.sequence))
+
+    def _checkpoint(self) -> None:
+        """Empty the write-ahead log once it is large; its readers must let go of it for that."""
+        log = self._path.with_name(self._path.name + "-wal")
+        if not log.exists() or log.stat().st_size < CHECKPOINT_BYTES:
+            return
+        self._applied.wait()
+        self._on_loop(self._reader.release)
+        try:
+            with translated_errors(self._path):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        except Exception:
+            # Commits go on without it; the log grows until a later one succeeds.
+            logger.warning("cannot checkpoint %s", self._path, exc_info=True)
+        finally:
+            self._on_loop(self._reader.pin)
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        """Run an action on the event loop and wait for it."""
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                action()
+            finally:
+                done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        done.wait()
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
