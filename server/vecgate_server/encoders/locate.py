@@ -9,11 +9,11 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from vecgate_server.encoders.catalogue import CATALOGUE, PublishedModel
-from vecgate_server.encoders.model_files import WEIGHT_FORMS, sha256_of, weight_files
+from vecgate_server.encoders.model_files import WEIGHT_FORMS, is_complete, sha256_of, weight_files
 from vecgate_server.errors import ModelUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -81,22 +81,20 @@ def _in_package(model: PublishedModel) -> ModelLocation | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     directory = Path(spec.submodule_search_locations[0]) / model.package.directory
-    if not weight_files(directory):
+    if not is_complete(directory):
         return None
     distribution = model.package.distribution
     return ModelLocation(directory, f"package {distribution} {metadata.version(distribution)}")
 
 
 def _in_cache(model: PublishedModel, cache_directory: Path | None) -> ModelLocation | None:
-    # A copy of the main branch is as good as none at all to someone who is offline, and its commit is told.
+    # Offline, a copy of the main branch is better than no model, and its commit is told.
     for revision in dict.fromkeys((model.revision, None)):
-        try:
-            directory = Path(
-                snapshot_download(model.hub_id, revision=revision, cache_dir=cache_directory, local_files_only=True)
-            )
-        except (EntryNotFoundError, OSError):
-            continue
-        if (directory / "modules.json").is_file() and weight_files(directory):
+        modules = try_to_load_from_cache(
+            model.hub_id, "modules.json", cache_dir=cache_directory, revision=revision, repo_type="model"
+        )
+        if isinstance(modules, str) and is_complete(Path(modules).parent):
+            directory = Path(modules).parent
             return ModelLocation(directory, f"cache {model.hub_id}@{directory.name}")
     return None
 
@@ -109,21 +107,22 @@ def _from_hub(
         info = HfApi(endpoint=hub_endpoint).model_info(model.hub_id, revision=model.revision, timeout=HUB_TIMEOUT)
         directory = snapshot_download(
             model.hub_id,
-            revision=info.sha,
+            revision=model.revision,
             cache_dir=cache_directory,
             endpoint=hub_endpoint,
             etag_timeout=HUB_TIMEOUT,
             allow_patterns=_files_to_fetch([sibling.rfilename for sibling in info.siblings or ()]),
         )
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise ModelUnavailableError(f"model {name}: the hub has no {model.hub_id} at {model.revision}") from error
+        revision = model.revision or "main"
+        raise ModelUnavailableError(f"model {name}: the hub has no {model.hub_id} at {revision}") from error
     except Exception as error:
         # The hub's client raises what its HTTP library, the file system and TLS raise; all mean the same here.
         raise ModelUnavailableError(
             f"model {name} is not on this machine and the hub cannot be reached ({type(error).__name__}); give its "
             f"directory as path, or put {model.hub_id} into the local cache"
         ) from error
-    return ModelLocation(Path(directory), f"hub {model.hub_id}@{info.sha}")
+    return ModelLocation(Path(directory), f"hub {model.hub_id}@{Path(directory).name}")
 
 
 def _files_to_fetch(names: Sequence[str]) -> list[str]:

@@ -17,6 +17,8 @@ WEIGHT_FORMS = (
     ("pytorch_model.bin", ("pytorch_model.bin",)),
     ("pytorch_model.bin.index.json", ("pytorch_model-*.bin",)),
 )
+CONFIGURED_MODULES = frozenset({"Pooling", "Dense", "LayerNorm"})
+WEIGHED_MODULES = frozenset({"Dense", "LayerNorm"})
 # tokenizer.json says everything; only without it are the vocabularies read.
 TOKENIZER_FORMS = (
     ("tokenizer.json",),
@@ -87,6 +89,21 @@ def tokenizer_files(directory: Path) -> tuple[Path, ...]:
         if all(path.is_file() for path in paths):
             return paths
     return ()
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether a directory holds every file that loading needs; a download may have been interrupted."""
+    try:
+        transformer, *others = modules_of(directory)
+    except ValueError:
+        return False
+    return (
+        bool(weight_files(transformer.directory))
+        and bool(tokenizer_files(transformer.directory))
+        and (transformer.directory / "config.json").is_file()
+        and all((module.directory / "config.json").is_file() for module in others if module.kind in CONFIGURED_MODULES)
+        and all(weight_files(module.directory) for module in others if module.kind in WEIGHED_MODULES)
+    )
 
 
 def sha256_of(path: Path) -> str:

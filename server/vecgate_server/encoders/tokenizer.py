@@ -57,9 +57,9 @@ class TextTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens, direction=truncation_side)
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-        self._room = max_tokens - self._special_tokens
-        if self._room <= 0:
+        if max_tokens <= self._special_tokens:
             raise ValueError(f"{max_tokens} tokens leave no room beside {self._special_tokens} special tokens")
+        self._max_tokens = max_tokens
         self._prompts = prompts
         self._doubtful_words = max((len(token["content"]) for token in specification["added_tokens"]), default=0) + 1
         self._prefix_characters = (
@@ -80,28 +80,33 @@ class TextTokenizer:
             for position, prefix, encoding in zip(
                 unread, prefixes, self._tokenizer.encode_batch(prefixes), strict=True
             ):
-                if len(prefix) == len(whole[position]) or self._decides(encoding):
-                    tokenized[position] = self._tokenized(encoding)
+                counted = (
+                    self._count(encoding) if len(prefix) == len(whole[position]) else self._count_certain(encoding)
+                )
+                if counted > self._max_tokens or len(prefix) == len(whole[position]):
+                    tokenized[position] = _tokenized(encoding, counted)
             unread = [position for position in unread if position not in tokenized]
             if prefix_characters is not None:
                 prefix_characters *= PREFIX_GROWTH
         return [tokenized[position] for position in range(len(whole))]
 
-    def _decides(self, encoding: Encoding) -> bool:
-        """Whether the tokens that the model reads are the same however the text goes on."""
-        words = [word for part in (encoding, *encoding.overflowing) for word in part.word_ids if word is not None]
-        if len(words) <= self._room:
-            return False
-        certain = max(words) - self._doubtful_words
-        return sum(word <= certain for word in words) > self._room
+    def _count(self, encoding: Encoding) -> int:
+        """Count the tokens of a whole text, special tokens included."""
+        return len(encoding.ids) + sum(len(part.ids) - self._special_tokens for part in encoding.overflowing)
 
-    def _tokenized(self, encoding: Encoding) -> TokenizedText:
-        beyond = sum(len(part.ids) - self._special_tokens for part in encoding.overflowing)
-        return TokenizedText(
-            token_ids=np.array(encoding.ids, dtype=np.int32),
-            type_ids=np.array(encoding.type_ids, dtype=np.int32),
-            counted=len(encoding.ids) + beyond,
-        )
+    def _count_certain(self, encoding: Encoding) -> int:
+        """Count the tokens of a prefix that are the same however the text goes on, special tokens included."""
+        words = [word for part in (encoding, *encoding.overflowing) for word in part.word_ids if word is not None]
+        last_certain = max(words, default=0) - self._doubtful_words
+        return self._special_tokens + sum(word <= last_certain for word in words)
+
+
+def _tokenized(encoding: Encoding, counted: int) -> TokenizedText:
+    return TokenizedText(
+        token_ids=np.array(encoding.ids, dtype=np.int32),
+        type_ids=np.array(encoding.type_ids, dtype=np.int32),
+        counted=counted,
+    )
 
 
 def _works_word_by_word(specification: Mapping[str, Any]) -> bool:

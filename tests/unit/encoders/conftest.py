@@ -1,0 +1,130 @@
+"""Models for these tests: the published architectures at reduced width with random weights, and the real small one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = [
+    *("a", "the", "of", "to", "and", "on", "word", "query", "document", "cat", "mat", "sat", "rug", "feline", "house"),
+    *("##s", "##ed", "##ing", "##er", "##a", "##b", "b", "c", "x", ".", ",", ":", "-", "'", "日", "本", "語"),
+]
+MAX_TOKENS = 16
+
+TinyModel = Callable[..., Path]
+
+
+def _vocabulary(specials: list[str]) -> dict[str, int]:
+    return {token: index for index, token in enumerate([*specials, *WORDS])}
+
+
+def _bert(directory: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    BertTokenizer(vocab=_vocabulary(specials), do_lower_case=True).save_pretrained(directory)
+    config = BertConfig(
+        vocab_size=len(specials) + len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(directory)
+
+
+def _mpnet(directory: Path) -> None:
+    from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
+
+    specials = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+    MPNetTokenizer(vocab=_vocabulary(specials), do_lower_case=True).save_pretrained(directory)
+    config = MPNetConfig(
+        vocab_size=len(specials) + len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=66,
+    )
+    MPNetModel(config).save_pretrained(directory)
+
+
+def _distilbert(directory: Path) -> None:
+    from transformers import BertTokenizer, DistilBertConfig, DistilBertModel
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = BertTokenizer(vocab=_vocabulary(specials), do_lower_case=False)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(directory)
+    config = DistilBertConfig(
+        vocab_size=len(specials) + len(WORDS), dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=64
+    )
+    DistilBertModel(config).save_pretrained(directory)
+
+
+BACKBONES = {"bert": _bert, "mpnet": _mpnet, "distilbert": _distilbert}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """A builder: equal arguments give equal models, each time in a new directory."""
+    built: dict[tuple[Any, ...], Path] = {}
+
+    def build(
+        backbone: str = "bert",
+        *,
+        seed: int = 0,
+        max_tokens: int = MAX_TOKENS,
+        pooling: str = "mean",
+        include_prompt: bool = True,
+        dense: int | None = None,
+        normalize: bool = True,
+        query_prompt: str = "",
+        document_prompt: str = "",
+    ) -> Path:
+        recipe = (
+            backbone, seed, max_tokens, pooling, include_prompt, dense, normalize, query_prompt, document_prompt
+        )  # fmt: skip
+        if recipe not in built:
+            built[recipe] = _save(tmp_path_factory.mktemp(backbone), *recipe)
+        copy = tmp_path_factory.mktemp("copy") / "model"
+        shutil.copytree(built[recipe], copy)
+        return copy
+
+    return build
+
+
+def _save(
+    directory: Path,
+    backbone: str,
+    seed: int,
+    max_tokens: int,
+    pooling: str,
+    include_prompt: bool,
+    dense: int | None,
+    normalize: bool,
+    query_prompt: str,
+    document_prompt: str,
+) -> Path:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules as models
+
+    torch.manual_seed(seed)
+    BACKBONES[backbone](directory / "backbone")
+    modules: list[Any] = [models.Transformer(str(directory / "backbone"), max_seq_length=max_tokens)]
+    modules.append(models.Pooling(32, pooling_mode=pooling, include_prompt=include_prompt))
+    if dense is not None:
+        modules.append(models.Dense(32, dense, activation_function=torch.nn.Tanh()))
+    if normalize:
+        modules.append(models.Normalize())
+    model = SentenceTransformer(
+        modules=modules, device="cpu", prompts={"query": query_prompt, "document": document_prompt}
+    )
+    model.save_pretrained(str(directory / "model"), create_model_card=False)
+    return directory / "model"

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vecgate_server.encoders.base import Role
+from vecgate_server.encoders.lanes import Lanes, MicroBatch, QueuedText
+from vecgate_server.encoders.runtime import TokenizedText
+
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=20)
+CALLS = st.lists(st.tuples(st.sampled_from(list(Role)), LENGTHS), max_size=8)
+
+
+def _texts(call: str, lengths: list[int]) -> list[QueuedText[str]]:
+    return [
+        QueuedText(call, row, TokenizedText(np.zeros(length, np.int32), np.zeros(length, np.int32), length))
+        for row, length in enumerate(lengths)
+    ]
+
+
+def _drain(lanes: Lanes[str]) -> list[MicroBatch[str]]:
+    batches = []
+    while (batch := lanes.take()) is not None:
+        batches.append(batch)
+    return batches
+
+
+@given(calls=CALLS, budget=st.integers(1, 100))
+def test_every_text_leaves_once_within_the_budget_and_in_its_own_role(
+    calls: list[tuple[Role, list[int]]], budget: int
+) -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=budget)
+    for number, (role, lengths) in enumerate(calls):
+        lanes.put(f"{role}-{number}", role, _texts(f"{role}-{number}", lengths))
+    for role in Role:
+        assert lanes.tokens(role) == sum(sum(lengths) for owner, lengths in calls if owner is role)
+    rows = defaultdict(list)
+    for batch in _drain(lanes):
+        padded = len(batch.texts) * max(len(queued.text) for queued in batch.texts)
+        assert padded <= budget or len(batch.texts) == 1
+        for queued in batch.texts:
+            assert queued.call.startswith(batch.role)
+            rows[queued.call].append(queued.row)
+    assert {call: sorted(found) for call, found in rows.items()} == {
+        f"{role}-{number}": list(range(len(lengths))) for number, (role, lengths) in enumerate(calls)
+    }
+    assert [lanes.tokens(role) for role in Role] == [0, 0]
+
+
+def test_a_query_passes_the_documents_that_came_before_it() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=10)
+    lanes.put("bulk", Role.DOCUMENT, _texts("bulk", [10, 10, 10]))
+    first = lanes.take()
+    lanes.put("query", Role.QUERY, _texts("query", [3]))
+    second = lanes.take()
+    assert first is not None
+    assert second is not None
+    assert (first.role, second.role) == (Role.DOCUMENT, Role.QUERY)
+    assert len(_drain(lanes)) == 2
+
+
+def test_small_calls_share_a_micro_batch() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=64)
+    for number in range(8):
+        lanes.put(f"call {number}", Role.QUERY, _texts(f"call {number}", [8]))
+    assert [len(batch.texts) for batch in _drain(lanes)] == [8]
+
+
+def test_a_small_call_waits_for_one_micro_batch_of_a_large_one() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=100)
+    lanes.put("large", Role.DOCUMENT, _texts("large", [50] * 100))
+    lanes.put("small", Role.DOCUMENT, _texts("small", [50]))
+    callers = [{queued.call for queued in batch.texts} for batch in _drain(lanes)]
+    assert "small" in callers[1]
+
+
+def test_the_longest_texts_of_a_call_leave_first() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=20)
+    lanes.put("call", Role.DOCUMENT, _texts("call", [1, 20, 5, 9, 10]))
+    assert [[len(queued.text) for queued in batch.texts] for batch in _drain(lanes)] == [[20], [10, 9], [5, 1]]
+
+
+@given(lengths=LENGTHS, other=LENGTHS, taken=st.integers(0, 3))
+def test_a_dropped_call_leaves_nothing_and_takes_nothing_from_others(
+    lengths: list[int], other: list[int], taken: int
+) -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=30)
+    lanes.put("gone", Role.DOCUMENT, _texts("gone", lengths))
+    lanes.put("stays", Role.DOCUMENT, _texts("stays", other))
+    before = [batch for batch in (lanes.take() for _ in range(taken)) if batch is not None]
+    lanes.drop("gone")
+    after = _drain(lanes)
+    assert not any(queued.call == "gone" for batch in after for queued in batch.texts)
+    stayed = [queued.row for batch in before + after for queued in batch.texts if queued.call == "stays"]
+    assert sorted(stayed) == list(range(len(other)))
+    assert lanes.tokens(Role.DOCUMENT) == 0
