@@ -124,7 +124,8 @@ def index_corpus(client: Client) -> None:
         for start in range(0, len(records), BATCH):
             batch = records[start : start + BATCH]
             result = client.upsert(COLLECTION, batch, truncation="truncate")
-            cut += sum(outcome.truncated for outcome in result.outcomes)
+            result.raise_for_failures()
+            cut += len(result.truncated)
             progress.advance(task, len(batch))
     console.print(
         f"{len(records):,} abstracts indexed; of {cut} the model read only the beginning, since it reads 256 tokens."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from vecgate.errors import InvalidArgumentError
 
+RFC_3339 = re.compile(
+    r"(?P<whole>\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(?P<decimals>\d{1,9}))?(?P<zone>[Zz]|[+-]\d\d:\d\d)"
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_SECOND = -62_135_596_800
 """0001-01-01T00:00:00Z, the first second that google.protobuf.Timestamp and datetime know."""
@@ -47,6 +51,22 @@ class Timestamp:
             )
         since_epoch = moment - EPOCH
         return cls(since_epoch.days * 86_400 + since_epoch.seconds, since_epoch.microseconds * 1_000)
+
+    @classmethod
+    def from_rfc3339(cls, text: str) -> Self:
+        """Read RFC 3339, such as "2020-01-02T03:04:05.000000006Z", with up to nine decimals, exactly.
+
+        Raises:
+            InvalidArgumentError: it is something else, or has no time zone.
+        """
+        parts = RFC_3339.fullmatch(text)
+        if parts is None:
+            raise InvalidArgumentError.at("timestamp", f"{text!r} is not of the form 2020-01-02T03:04:05Z")
+        try:
+            whole = cls.from_datetime(datetime.fromisoformat(parts["whole"] + parts["zone"]))
+        except (ValueError, OverflowError) as error:
+            raise InvalidArgumentError.at("timestamp", f"{text!r} is not RFC 3339: {error}") from error
+        return cls(whole.seconds, int((parts["decimals"] or "0").ljust(9, "0")))
 
     def to_datetime(self) -> datetime:
         """Return the time in UTC; what lies below a microsecond is cut off."""

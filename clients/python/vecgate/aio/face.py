@@ -41,6 +41,11 @@ class AsyncClient(AsyncCollections, AsyncEncoding, AsyncWriting, AsyncSearching,
         """
         super().__init__(AsyncConnection(target, deadlines or Deadlines()))
 
+    @property
+    def target(self) -> str:
+        """The address it was made with."""
+        return self._connection.target
+
     async def close(self) -> None:
         """Close the connection; calls under way are cancelled. Calling it again does nothing."""
         await self._connection.close()

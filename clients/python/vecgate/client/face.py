@@ -39,6 +39,11 @@ class Client(Collections, Encoding, Writing, Searching, Reading, Server):
         """
         super().__init__(Connection(target, deadlines or Deadlines()))
 
+    @property
+    def target(self) -> str:
+        """The address it was made with."""
+        return self._connection.target
+
     def close(self) -> None:
         """Close the connection; calls under way are cancelled. Calling it again does nothing."""
         self._connection.close()

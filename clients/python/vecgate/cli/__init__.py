@@ -1,0 +1,5 @@
+"""The command line `vecgate`."""
+
+from vecgate.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,68 @@
+"""The root command, and the one place where a failure becomes a line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+import click
+
+from vecgate.channel import DEFAULT_TARGET
+from vecgate.cli.collections import collections
+from vecgate.cli.encode import encode
+from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
+from vecgate.cli.index import index
+from vecgate.cli.info import info
+from vecgate.cli.records import count, delete, get
+from vecgate.cli.search import search
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "--target",
+    "-t",
+    envvar="VECGATE_TARGET",
+    default=DEFAULT_TARGET,
+    show_default=True,
+    show_envvar=True,
+    help="Address of the server, host:port.",
+)
+@click.version_option(version("vecgate"), prog_name="vecgate")
+def cli(target: str) -> None:
+    """Search by meaning: a client of a vecgate server.
+
+    \b
+    Exit status: 0 done, 1 the server or the connection, 2 wrong input, 3 some records were refused, 130 interrupted.
+    """  # noqa: D301  # \b is click's mark for lines to leave as they are
+
+
+for command in (collections, index, search, get, count, delete, encode, info):
+    cli.add_command(command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status; every failure is one line on stderr.
+
+    Args:
+        arguments: without the program's name; None: those of this process.
+    """
+    try:
+        status = cli.main(arguments, prog_name="vecgate", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("error: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except Exception as failure:
+        line = fault_line(failure)
+        if line is None:
+            raise
+        click.echo(line, err=True)
+        return exit_status(failure)
+    return status if isinstance(status, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    sys.exit(run())

@@ -1,0 +1,121 @@
+"""vecgate collections: list, show, create, delete."""
+
+from __future__ import annotations
+
+import click
+
+from vecgate.cli.display import print_json, print_table
+from vecgate.cli.options import confirm, json_option, with_client, yes_option
+from vecgate.client import Client
+from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
+from vecgate.results import Collection
+from vecgate.wire.choices import METRICS
+
+COLUMNS = ("name", "backend", "metric", "dimension", "model", "index", "created")
+
+
+@click.group()
+def collections() -> None:
+    """List, show, create and delete collections."""
+
+
+@collections.command("list")
+@json_option
+@with_client
+def list_(client: Client, as_json: bool) -> None:
+    """List the collections."""
+    found = client.list_collections()
+    if as_json:
+        for collection in found:
+            print_json(collection)
+    elif found:
+        print_table(COLUMNS, [_row(collection) for collection in found])
+    else:
+        click.echo("no collections")
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@with_client
+def show(client: Client, name: str, as_json: bool) -> None:
+    """Show a collection and how many records its namespaces hold."""
+    info = client.get_collection(name)
+    if as_json:
+        print_json(info)
+        return
+    print_table(COLUMNS, [_row(info.collection)])
+    print_table(("namespace", "records"), [(repr(space), size) for space, size in info.namespaces.items()])
+    click.echo(f"{info.record_count:,} records in {info.namespace_count:,} namespaces")
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--model", metavar="NAME", help="The model that encodes its texts; default: the server's.")
+@click.option("--dimension", type=click.IntRange(1), help="Length of its vectors: it then takes raw vectors only.")
+@click.option("--metric", type=click.Choice(list(METRICS)), default="cosine", show_default=True, help="Nearness.")
+@click.option("--backend", metavar="NAME", help="Where it lives; default: the server's.")
+@click.option(
+    "--index", type=click.Choice(["flat", "hnsw"]), help="Kind of index; default: the backend chooses by size."
+)
+@click.option("--m", type=int, help="HNSW: links a node.")
+@click.option("--ef-construction", type=int, help="HNSW: breadth while building.")
+@click.option("--ef", type=int, help="HNSW: breadth while searching.")
+@click.option("--exist-ok", is_flag=True, help="Take an existing collection of the same settings.")
+@with_client
+def create(
+    client: Client,
+    name: str,
+    model: str | None,
+    dimension: int | None,
+    metric: Metric,
+    backend: str | None,
+    index: str | None,
+    m: int | None,
+    ef_construction: int | None,
+    ef: int | None,
+    exist_ok: bool,
+) -> None:
+    """Create a collection."""
+    collection = client.create_collection(
+        name,
+        model=model,
+        dimension=dimension,
+        metric=metric,
+        backend=backend,
+        index=_index(index, HnswIndex(m, ef_construction, ef)),
+        exist_ok=exist_ok,
+    )
+    print_table(COLUMNS, [_row(collection)])
+
+
+@collections.command("delete")
+@click.argument("name")
+@yes_option
+@with_client
+def delete(client: Client, name: str, yes: bool) -> None:
+    """Delete a collection and all its records."""
+    size = client.get_collection(name).record_count
+    confirm(f"Delete the collection {name!r} and its {size:,} records?", yes=yes)
+    client.delete_collection(name)
+    click.echo(f"deleted {name!r} and its {size:,} records")
+
+
+def _index(kind: str | None, hnsw: HnswIndex) -> IndexConfig | None:
+    if kind == "hnsw":
+        return hnsw
+    if hnsw != HnswIndex():
+        raise click.UsageError("--m, --ef-construction and --ef need --index hnsw")
+    return FlatIndex() if kind == "flat" else None
+
+
+def _row(collection: Collection) -> tuple[object, ...]:
+    return (
+        collection.name,
+        collection.backend,
+        collection.metric,
+        collection.dimension,
+        collection.model.name if collection.model else "none: raw vectors",
+        {FlatIndex: "flat", HnswIndex: "hnsw"}.get(type(collection.index), "by size"),
+        str(collection.created),
+    )

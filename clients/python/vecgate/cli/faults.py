@@ -1,0 +1,71 @@
+"""Failures as one line for people, with what to do next, and an exit status for scripts."""
+
+from __future__ import annotations
+
+import click
+
+from vecgate.errors import VecgateError
+
+EXIT_SERVER = 1
+EXIT_INPUT = 2
+EXIT_REFUSED = 3
+EXIT_INTERRUPTED = 130
+
+HINTS = {
+    "BACKEND_NOT_FOUND": "vecgate info names the backends",
+    "COLLECTION_EXISTS": "--exist-ok takes an existing one of the same settings",
+    "COLLECTION_NOT_FOUND": "vecgate collections list shows what there is",
+    "COLLECTION_UNBOUND": "this collection takes vectors, not texts",
+    "DEADLINE_EXCEEDED": "is the server overloaded or still loading its model?",
+    "FILTER_SYNTAX": 'a filter looks like this: section = "games" AND year >= 2000',
+    "MODEL_NOT_FOUND": "vecgate info names the models",
+    "UNAVAILABLE": "start a server with vecgate-server, or name another with --target",
+}
+"""Machine reason of an error → what to do about it."""
+
+
+class InputFault(click.ClickException):
+    """Input that cannot be used: a file, a line, a combination of options. One sentence, and maybe a hint."""
+
+    exit_code = EXIT_INPUT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, where there is something to say about what was done."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def fault_line(failure: Exception) -> str | None:
+    """Return the line for a failure, or None for one that is a fault of this program."""
+    match failure:
+        case VecgateError():
+            return _line(str(failure), HINTS.get(failure.reason, ""), failure.__notes__ if _has_notes(failure) else [])
+        case InputFault():
+            return _line(failure.message, failure.hint)
+        case click.ClickException():
+            return _line(failure.format_message())
+        case OSError():
+            return _line(f"{failure.filename or 'input or output'}: {failure.strerror or failure}")
+        case _:
+            return None
+
+
+def exit_status(failure: Exception) -> int:
+    """Return the exit status of a failure that has a line."""
+    if isinstance(failure, VecgateError):
+        return EXIT_SERVER
+    return EXIT_INTERRUPTED if isinstance(failure, Interrupted) else EXIT_INPUT
+
+
+def _has_notes(failure: Exception) -> bool:
+    return hasattr(failure, "__notes__")
+
+
+def _line(message: str, hint: str = "", notes: list[str] | None = None) -> str:
+    parts = [part for part in (message, hint, *(notes or [])) if part]
+    return "error: " + "; ".join(" ".join(part.split()) for part in parts)

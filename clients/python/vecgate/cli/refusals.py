@@ -1,0 +1,62 @@
+"""Records that were not stored, written to a file with their reasons, so that they can be mended and indexed again."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+from vecgate.cli.sources import Row
+from vecgate.errors import VecgateError
+
+REASONS_SHOWN = 3
+"""Refused records that the summary describes."""
+
+
+class Refusals:
+    """The refused records of one run: counted, the first ones described, all of them in the file."""
+
+    def __init__(self, path: Path, *, kept_bytes: int) -> None:
+        """Continue a file of refused records.
+
+        Args:
+            path: where it is, or will be at the first refusal.
+            kept_bytes: its length when the run that is continued was last acknowledged; what follows comes again.
+        """
+        self.path = path
+        self.examples: list[str] = []
+        self.reasons: Counter[str] = Counter()
+        self._kept_bytes = kept_bytes
+        self._file: BinaryIO | None = None
+
+    def add(self, row: Row, error: VecgateError) -> None:
+        """Note a record that was not stored.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.reasons[error.reason] += 1
+        if len(self.examples) < REASONS_SHOWN:
+            self.examples.append(f"line {row.line}: {error}")
+        entry = {"line": row.line, "reason": error.reason, "message": error.message, "record": dict(row.values)}
+        self._opened().write(json.dumps(entry).encode() + b"\n")
+
+    def flush(self) -> int:
+        """Hand what was written to the system and return the file's length in bytes."""
+        if self._file is not None:
+            self._file.flush()
+            self._kept_bytes = self._file.tell()
+        return self._kept_bytes
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self.path.open("r+b" if self._kept_bytes and self.path.exists() else "wb")
+            self._file.truncate(self._kept_bytes)
+            self._file.seek(0, 2)
+        return self._file
