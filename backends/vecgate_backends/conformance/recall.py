@@ -16,13 +16,13 @@ from vecgate_backends.contract import ByFilter, Collection, SearchOptions
 from vecgate_backends.filters import Compare, Eq, Filter, Not, Order
 from vecgate_backends.records import IDS_ONLY, Acknowledgement, FloatMatrix, FloatVector, Metadata, Metric
 
-RECORDS = 3_000
+RECORDS = 6_000
 DIMENSION = 32
 CLUSTERS = 30
 QUERIES = 25
 TOP_K = 10
 LEAST_RECALL = 0.95
-SELECTED = [1, TOP_K - 1, TOP_K, 50, RECORDS // 20, RECORDS // 4, RECORDS - 1]
+SELECTED = [1, TOP_K - 1, TOP_K, 50, RECORDS // 20, RECORDS // 4, RECORDS * 3 // 5, RECORDS - 1]
 """How many records a filter lets through."""
 EACH_METRIC = pytest.mark.parametrize("metric", list(Metric))
 
