@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from textwrap import shorten
 
-import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from vecgate import Client, Match, Record
 
@@ -30,7 +30,7 @@ BATCH = 16
 QUESTIONS = (
     "Does bathing make some infants faint?",
     "Are tailored interventions effective in getting women to have a mammography?",
-    "What helps people to sleep better in intensive care?",
+    "Is smoke at home a danger to newborn babies?",
     "Do traffic laws reduce road deaths?",
 )
 FILTER = 'year >= 2010 AND final_decision = "yes" AND meshes = "Child"'
@@ -104,10 +104,10 @@ def show_similarity(client: Client) -> None:
     texts = ["The cat sat on the mat.", "A feline rested on the rug.", "The central bank raised interest rates."]
     vectors = client.encode(texts, role="document").vectors
     cosines = vectors @ vectors[0]
-    table = Table("cosine", "text", title=f"\nHow near is each to “{texts[0]}”?", title_justify="left")
+    console.print(f"\n[bold]How near is each to “{texts[0]}”?[/]")
     for text, cosine in islice(zip(texts, cosines, strict=True), 1, None):
-        table.add_row(f"{float(np.float32(cosine)):.3f}", text)
-    console.print(table)
+        console.print(f"  [green]{cosine:6.3f}[/]  {text}")
+    console.print()
 
 
 def index_corpus(client: Client) -> None:
@@ -141,27 +141,26 @@ def read_corpus() -> Iterator[Record]:
 
 
 def show_matches(question: str, matches: Sequence[Match]) -> None:
-    """Print ranked answers."""
-    table = Table(title=f"\n{question}", title_justify="left", title_style="bold", show_lines=False)
-    table.add_column("score", justify="right", style="green")
-    table.add_column("year")
-    table.add_column("abstract", overflow="ellipsis", no_wrap=True, ratio=1)
+    """Print ranked answers, a line each."""
+    console.print(f"\n[bold]{question}[/]")
     for match in matches:
-        table.add_row(f"{match.score:.3f}", str(match.metadata.get("year", "")), match.text)
-    console.print(table)
+        heading = f"  {match.score:6.3f}  {match.metadata.get('year', '    ')}  "
+        snippet = shorten(match.text or "", console.width - len(heading), placeholder="…")
+        console.print(f"[green]{heading}[/]{escape(snippet)}")
 
 
 def show_filtered_search(client: Client) -> None:
     """Search among a part of the records."""
-    question = "Is surgery safe?"
+    question = "Is surgery safe for children?"
     found = client.search(COLLECTION, question, top_k=3, filter=FILTER).matches
-    show_matches(f"{question}  [where {FILTER}]", found)
+    show_matches(f"{question}  (only where {FILTER})", found)
 
 
 def show_prompt(question: str, matches: Sequence[Match]) -> None:
     """Print a retrieval-augmented prompt of ten lines, ready for any language model."""
     excerpts = [
-        f"[{rank}] ({match.id}) {' '.join((match.text or '').split())[:150]}…" for rank, match in enumerate(matches, 1)
+        f"[{rank}] PubMed {match.id}: {shorten(match.text or '', 400, placeholder='…')}"
+        for rank, match in enumerate(matches, 1)
     ]
     lines = [
         "You answer questions about medicine from the abstracts below and from nothing else.",
@@ -174,7 +173,7 @@ def show_prompt(question: str, matches: Sequence[Match]) -> None:
         "Answer:",
     ]
     console.rule("A prompt for a language model, made from the hits")
-    console.print("\n".join(lines), markup=False)
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def scores_by_id(answers: Sequence[Sequence[Match]]) -> list[dict[str, float]]:
@@ -194,6 +193,7 @@ VECGATE_SERVER__PORT=50051 .venv/bin/vecgate-server --config {config} &
 .venv/bin/vecgate info
 .venv/bin/vecgate --help""",
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -1,0 +1,70 @@
+"""The documents name what exists, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import vecgate_server.errors  # noqa: F401  # brings the server's leaves into the tree
+from vecgate_backends.errors import VecgateError
+from vecgate_backends.registry import backend_class, backend_kinds
+from vecgate_server.config import Settings, load_settings
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def setting_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_paths(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def error_classes(root: type[VecgateError]) -> Iterator[type[VecgateError]]:
+    for leaf in root.__subclasses__():
+        yield leaf
+        yield from error_classes(leaf)
+
+
+@pytest.mark.parametrize("path", list(setting_paths(Settings)))
+def test_every_setting_is_documented(path: str) -> None:
+    assert f"`{path}`" in (REPOSITORY / "docs/configuration.md").read_text()
+
+
+@pytest.mark.parametrize("kind", backend_kinds())
+def test_every_option_of_a_backend_is_documented(kind: str) -> None:
+    text = (REPOSITORY / "docs/configuration.md").read_text()
+    missing = [name for name in backend_class(kind).Options.__dataclass_fields__ if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_the_commented_file_holds_every_setting() -> None:
+    document = yaml.safe_load((REPOSITORY / "deploy/vecgate.yaml").read_text())
+    for path in setting_paths(Settings):
+        section = document
+        for key in path.split("."):
+            assert key in section, f"deploy/vecgate.yaml lacks {path}"
+            section = section[key]
+
+
+def test_the_commented_file_says_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(REPOSITORY / "deploy/vecgate.yaml") == load_settings(None)
+
+
+@pytest.mark.parametrize("reason", sorted({each.reason for each in error_classes(VecgateError)}))
+def test_every_reason_is_documented(reason: str) -> None:
+    assert f"`{reason}`" in (REPOSITORY / "docs/errors.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text())
+    missing = [name for name in targets if "://" not in name and not (document.parent / name).exists()]
+    assert not missing
