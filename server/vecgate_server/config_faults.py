@@ -19,8 +19,9 @@ class InvalidSettingsError(ConfigurationError):
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """Return '; did you mean "x"?' for the known word nearest to this one, or nothing if none is near."""
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    spelt = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), spelt, n=1, cutoff=cutoff)
+    return f"; did you mean {spelt[near[0]]!r}?" if near else ""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

@@ -1,0 +1,159 @@
+"""Health tells the truth from the first moment the port answers to the last; reflection lists what is served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from vecgate.v1.read_pb2 import CountRequest
+from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
+from vecgate_backends.errors import BackendUnavailableError
+from vecgate_backends.memory import MemoryBackend
+from vecgate_server.app import SERVICE, Server
+from vecgate_server.config import Settings
+from vecgate_server.encoders.base import Encoder, ModelStatus
+from vecgate_server.errors import ModelNotFoundError
+
+SERVING = HealthCheckResponse.SERVING
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+SERVICES = ["", SERVICE, "backend.memory"]
+
+
+class SlowModels:
+    """Models whose loading takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.loading = asyncio.Event()
+        self.loaded = asyncio.Event()
+
+    async def start(self) -> None:
+        self.loading.set()
+        await self.loaded.wait()
+
+    async def close(self) -> None:
+        self.loaded.clear()
+
+    async def encoder(self, name: str | None) -> Encoder:
+        raise ModelNotFoundError(f"no model {name}")
+
+    def statuses(self) -> Sequence[ModelStatus]:
+        return []
+
+    @property
+    def ready(self) -> bool:
+        return self.loaded.is_set()
+
+
+def memory_settings() -> Settings:
+    return Settings.model_validate(
+        {
+            "server": {"port": 0, "health_interval_seconds": 0.01},
+            "backends": {"memory": {"kind": "memory"}},
+            "models": {"preload": []},
+        }
+    )
+
+
+@asynccontextmanager
+async def starting_server() -> AsyncIterator[tuple[Server, SlowModels, grpc.aio.Channel]]:
+    """A server that listens and waits for its models."""
+    models = SlowModels()
+    server = Server(memory_settings(), models=models)
+    await server.listen()
+    try:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            yield server, models, channel
+    finally:
+        await server.stop(grace=0)
+
+
+async def states(channel: grpc.aio.Channel) -> list[int]:
+    health: Any = HealthStub(channel)
+    return [(await health.Check(HealthCheckRequest(service=service))).status for service in SERVICES]
+
+
+async def test_health_answers_before_backends_are_open_and_other_calls_are_refused(refusal: Any) -> None:
+    async with starting_server() as (_, _, channel):
+        assert await states(channel) == [NOT_SERVING] * 3
+        refused = await refusal(VectorSearchServiceStub(channel).Count(CountRequest(collection="a")))
+        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
+        assert refused.retry_seconds == 1
+
+
+async def test_health_turns_serving_only_when_models_are_warm() -> None:
+    async with starting_server() as (server, models, channel):
+        opening = asyncio.create_task(server.open())
+        await models.loading.wait()
+        assert await states(channel) == [NOT_SERVING] * 3
+        models.loaded.set()
+        await opening
+        assert await states(channel) == [SERVING] * 3
+
+
+async def test_watch_follows_a_backend_down_and_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with starting_server() as (server, models, channel):
+        models.loaded.set()
+        await server.open()
+        health: Any = HealthStub(channel)
+        watches = [health.Watch(HealthCheckRequest(service=service)) for service in SERVICES]
+        assert [(await watch.read()).status for watch in watches] == [SERVING] * 3
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryBackend, "check", unavailable)
+            assert [(await watch.read()).status for watch in watches] == [NOT_SERVING] * 3
+        assert [(await watch.read()).status for watch in watches] == [SERVING] * 3
+
+
+async def unavailable(_: MemoryBackend) -> None:
+    raise BackendUnavailableError("the backend is away")
+
+
+async def test_a_watcher_that_leaves_takes_nothing_from_the_others() -> None:
+    async with starting_server() as (server, models, channel):
+        health: Any = HealthStub(channel)
+        leaving, staying = (health.Watch(HealthCheckRequest(service="")) for _ in range(2))
+        assert [(await watch.read()).status for watch in (leaving, staying)] == [NOT_SERVING] * 2
+        leaving.cancel()
+        models.loaded.set()
+        await server.open()
+        assert (await staying.read()).status == SERVING
+
+
+async def test_a_drain_tells_the_watchers_and_ends_their_streams() -> None:
+    async with starting_server() as (server, models, channel):
+        models.loaded.set()
+        await server.open()
+        watch = HealthStub(channel).Watch(HealthCheckRequest(service=""))  # type: ignore[attr-defined]  # set at run time
+        assert (await watch.read()).status == SERVING
+        await server.stop(grace=60)
+        assert (await watch.read()).status == NOT_SERVING
+        assert await watch.read() == grpc.aio.EOF
+
+
+async def test_health_of_an_unknown_service_is_not_found() -> None:
+    async with starting_server() as (_, _, channel):
+        health: Any = HealthStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await health.Check(HealthCheckRequest(service="nobody"))
+        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+        watch = health.Watch(HealthCheckRequest(service="nobody"))
+        assert (await watch.read()).status == HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+
+
+async def test_reflection_lists_the_service_before_it_serves() -> None:
+    async with starting_server() as (_, _, channel):
+        reflection: Any = ServerReflectionStub(channel)  # type: ignore[arg-type]  # typed for blocking channels only
+        requests = [ServerReflectionRequest(list_services="")]
+        answers = [answer async for answer in reflection.ServerReflectionInfo(requests)]
+        names = {service.name for service in answers[0].list_services_response.service}
+        assert {SERVICE, "grpc.health.v1.Health"} <= names
