@@ -111,13 +111,13 @@ async def selected_everywhere(store: Store, node: Filter) -> list[str]:
 class TestFilters:
     """What each filter lets through, in search, list and count alike."""
 
-    @pytest.mark.parametrize(("node", "expected"), MEANINGS, ids=[str(number) for number in range(len(MEANINGS))])
-    async def test_a_filter_means_what_the_table_says(self, store: Store, node: Filter, expected: set[str]) -> None:
+    async def test_every_filter_means_what_the_table_says(self, store: Store) -> None:
         collection = await store.create()
         rows: list[Metadata] = [{} if value is None else {"f": value} for value in VALUES.values()]
         await store_records(collection, list(VALUES), metadata=rows)
         await store.settle()
-        assert await selected_everywhere(store, node) == sorted(expected)
+        answers = [(node, await selected_everywhere(store, node)) for node, _ in MEANINGS]
+        assert answers == [(node, sorted(expected)) for node, expected in MEANINGS]
 
     async def test_field_names_are_literal(self, store: Store) -> None:
         collection = await store.create()

@@ -50,6 +50,7 @@ READS: list[Callable[[Collection, str], Awaitable[int]]] = [
     list_count,
     stats_count,
 ]
+DAMAGED = ["", "garbage", "1", "\x00", "日本", "x" * 10_000]
 EACH_READ = pytest.mark.parametrize("read_count", READS)
 
 
@@ -74,14 +75,14 @@ class TestTokens:
         assert await read_count(collection, first.consistency_token) == 2
 
     @EACH_READ
-    @pytest.mark.parametrize("token", ["", "garbage", "1", "\x00", "日本", "x" * 10_000])
     async def test_a_damaged_token_is_refused(
-        self, store: Store, read_count: Callable[[Collection, str], Awaitable[int]], token: str
+        self, store: Store, read_count: Callable[[Collection, str], Awaitable[int]]
     ) -> None:
         collection = await store.create()
         await store_records(collection, ["a"])
-        with pytest.raises(TokenInvalidError):
-            await read_count(collection, token)
+        for token in DAMAGED:
+            with pytest.raises(TokenInvalidError):
+                await read_count(collection, token)
 
     @EACH_READ
     async def test_a_token_of_another_collection_is_refused(
