@@ -39,18 +39,19 @@ def create_database(path: Path, form: Format) -> None:
         StorageFullError, BackendUnavailableError: it cannot be written.
     """
     draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
+    for left_by_a_crash in (draft, path.with_name(draft.name + "-wal"), path.with_name(draft.name + "-shm")):
+        left_by_a_crash.unlink(missing_ok=True)
     with translated_errors(path), closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-        # These four are fixed by the first table, so they come before it.
+        connection.execute("PRAGMA synchronous = OFF")  # the finished draft is synced once
+        # These are fixed by the first table, so they come before it.
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA application_id = {form.application_id}")
         connection.executescript(f"BEGIN; {form.schema}; PRAGMA user_version = {form.version}; COMMIT")
+    sync_path(draft)
     draft.rename(path)
-    sync_directory(path.parent)
+    sync_path(path.parent)
 
 
 def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3.Connection:
@@ -71,6 +72,7 @@ def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3
         try:
             _check(connection, path, form, thorough=thorough)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = OFF")  # some distributions build SQLite with it on
             # The writer checkpoints when no reader is pinned, so that the log can start over.
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         except BaseException:
@@ -92,8 +94,8 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise kind(f"{path.name} {meaning}: {error}") from error
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
+def sync_path(path: Path) -> None:
+    """Make the contents of a file, or the names in a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

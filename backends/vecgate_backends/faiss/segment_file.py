@@ -17,7 +17,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from vecgate_backends.faiss.database import sync_directory
+from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import FloatMatrix
 
@@ -61,7 +61,7 @@ def write_segment(path: Path, contents: SegmentContents) -> bytes:
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    sync_directory(path.parent)
+    sync_path(path.parent)
     return checksum
 
 

@@ -17,7 +17,7 @@ from vecgate_backends.errors import (
     VecgateError,
 )
 from vecgate_backends.faiss.catalogue import Catalogue, CatalogueEntry
-from vecgate_backends.faiss.database import sync_directory
+from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.faiss.loading import CollectionFiles
 from vecgate_backends.faiss.lock import DirectoryLock
 
@@ -90,7 +90,7 @@ class Store:
         with _translated(f"collection {entry.spec.name!r} cannot be made"):
             self._catalogue.begin_collection(entry.uid)
             self.files(entry.uid).create()
-            sync_directory(self._path / "collections")
+            sync_path(self._path / "collections")
             self._catalogue.add(entry)
 
     def remove(self, entry: CatalogueEntry) -> None:

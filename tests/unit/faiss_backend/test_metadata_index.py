@@ -1,0 +1,72 @@
+"""The metadata index decides as filters.matches does, whatever was added, changed and removed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vecgate_backends.conformance.strategies import FIELDS, filters, metadata
+from vecgate_backends.faiss.field_index import FEW
+from vecgate_backends.faiss.metadata_index import MetadataIndex
+from vecgate_backends.field_statistics import describe_field
+from vecgate_backends.filters import Compare, Filter, Order, matches
+from vecgate_backends.records import Metadata
+
+many_metadata = st.lists(metadata, max_size=12)
+
+
+def held(index: MetadataIndex, node: Filter | None) -> list[int]:
+    return [int(internal_id) for internal_id in index.matching(node)]
+
+
+@given(many_metadata, many_metadata, st.data())
+def test_the_index_agrees_with_the_meaning_of_filters(
+    first: list[Metadata], second: list[Metadata], data: st.DataObject
+) -> None:
+    index = MetadataIndex()
+    stored = dict(enumerate(first, start=1))
+    index.add(list(stored), list(stored.values()))
+    removed = data.draw(st.lists(st.sampled_from(sorted(stored)), unique=True)) if stored else []
+    index.remove(removed, [stored.pop(internal_id) for internal_id in removed])
+    later = dict(enumerate(second, start=len(first) + 1))
+    index.add(list(later), list(later.values()))
+    stored |= later
+    node = data.draw(filters(3))
+    assert held(index, node) == [internal_id for internal_id, fields in stored.items() if matches(node, fields)]
+    assert len(index) == len(stored)
+
+
+@given(many_metadata, st.sampled_from(FIELDS), filters(1) | st.none(), st.integers(1, 5))
+def test_statistics_of_a_field_are_those_counted_record_by_record(
+    stored: list[Metadata], field: str, node: Filter | None, limit: int
+) -> None:
+    index = MetadataIndex()
+    index.add(range(1, len(stored) + 1), stored)
+    selected = [fields for fields in stored if node is None or matches(node, fields)]
+    assert index.describe(field, node, limit) == describe_field(selected, field, limit)
+
+
+def test_a_field_is_forgotten_with_its_last_value() -> None:
+    index = MetadataIndex()
+    index.add([1, 2], [{"f": "a"}, {"f": ()}])
+    index.remove([1, 2], [{"f": "a"}, {"f": ()}])
+    assert index.describe("f", None, 10).distinct == 0
+    assert len(index) == 0
+
+
+def test_ranges_stay_right_when_many_values_come_at_once() -> None:
+    values = np.random.default_rng(0).permutation(FEW * 3).tolist()
+    index = MetadataIndex()
+    index.add(range(1, FEW), [{"n": value} for value in values[1:FEW]])
+    index.add(range(FEW, len(values)), [{"n": value} for value in values[FEW:]])
+    below = [at for at, value in enumerate(values) if at and value < FEW]
+    assert held(index, Compare("n", Order.LT, FEW)) == below
+
+
+def test_what_a_filter_resolved_to_does_not_change_afterwards() -> None:
+    index = MetadataIndex()
+    index.add([1, 2], [{"f": "a"}, {"f": "a"}])
+    everything = index.resolve(None)
+    index.remove([1], [{"f": "a"}])
+    assert list(everything) == [1, 2]

@@ -1,0 +1,194 @@
+"""Search over head and segments against exact search, with filters of every selectivity, also such as follow the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vecgate_backends.contract import ByIds, Hits, SearchOptions, WriteResult
+from vecgate_backends.faiss import FaissBackend, searcher
+from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.scoring import index_form, squared_norms
+from vecgate_backends.faiss.search import Step, make_plan, run_plan
+from vecgate_backends.faiss.segment import build_graph
+from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
+from vecgate_backends.memory import MemoryBackend, MemoryOptions
+from vecgate_backends.records import (
+    IDS_ONLY,
+    Acknowledgement,
+    CollectionSpec,
+    FloatMatrix,
+    HnswIndex,
+    Metadata,
+    Metric,
+    RecordBatch,
+    WriteMode,
+)
+
+OpenBackend = Callable[..., Awaitable[FaissBackend]]
+Put = Callable[..., Coroutine[Any, Any, WriteResult]]
+
+ROWS = 12_000
+CENTRES = 20
+DIMENSION = 32
+TOLERANCE: Mapping[Metric, float] = {Metric.COSINE: 1e-4, Metric.DOT: 1e-3, Metric.EUCLIDEAN: 1e-3}
+
+
+def clustered(count: int, seed: int) -> tuple[FloatMatrix, list[int]]:
+    """Vectors around some centres, and the centre of each: a category that is a region of the space."""
+    centres = np.random.default_rng(0).standard_normal((CENTRES, DIMENSION))
+    rng = np.random.default_rng(seed)
+    category = rng.integers(0, CENTRES, count)
+    vectors = centres[category] + 0.5 * rng.standard_normal((count, DIMENSION))
+    return vectors.astype(np.float32), category.tolist()
+
+
+VECTORS, CATEGORY = clustered(ROWS, 1)
+QUERIES, _ = clustered(60, 2)
+METADATA: Sequence[Metadata] = [
+    {"n": n, "category": category, "half": n % 2 == 0} for n, category in enumerate(CATEGORY)
+]
+FILTERS: Mapping[str, Filter | None] = {
+    "none": None,
+    "one record": Eq("n", 77),
+    "1 % at random": Compare("n", Order.LT, ROWS // 100),
+    "half at random": Eq("half", True),
+    "all but a few": Compare("n", Order.GTE, 50),
+    "one category": Eq("category", 3),
+    "half of the categories": Compare("category", Order.LT, CENTRES // 2),
+    "all but one category": Not(Eq("category", 3)),
+    "half of the categories, half at random": And((Compare("category", Order.GTE, CENTRES // 2), Eq("half", False))),
+}
+
+
+def recall(found: Sequence[Hits], exact: Sequence[Hits]) -> float:
+    shares = [len(set(some.ids) & set(all_.ids)) / len(all_.ids) for some, all_ in zip(found, exact, strict=True)]
+    return float(np.mean(shares))
+
+
+@pytest.fixture(params=[Metric.COSINE, Metric.DOT, Metric.EUCLIDEAN], ids=str)
+async def sealed(request: pytest.FixtureRequest, open_backend: OpenBackend, put: Put) -> FaissCollection:
+    """A collection with a segment, tombstones in it, and a head."""
+    backend = await open_backend(seal_threshold=10_000)
+    await backend.create_collection(CollectionSpec("notes", DIMENSION, request.param))
+    collection = await backend.collection("notes")
+    ids = [f"r{number:05}" for number in range(ROWS)]
+    for begin, end in ((0, 10_000), (10_000, ROWS)):
+        await put(collection, ids[begin:end], VECTORS[begin:end], METADATA[begin:end])
+        await backend.settle()
+    dead = tuple(ids[100:1500])
+    await collection.delete("", ByIds(dead), dry_run=False, acknowledgement=Acknowledgement.SEARCHABLE)
+    return collection
+
+
+async def test_every_filter_keeps_recall_and_fills_the_answer(sealed: FaissCollection) -> None:
+    for name, node in FILTERS.items():
+        exact = await sealed.search("", QUERIES, SearchOptions(filter=node, exact=True, fields=IDS_ONLY))
+        found = await sealed.search("", QUERIES, SearchOptions(filter=node, fields=IDS_ONLY))
+        assert recall(found, exact) >= 0.95, name
+        assert [len(hits.ids) for hits in found] == [len(hits.ids) for hits in exact], name
+
+
+async def test_scores_and_order_are_those_of_the_memory_backend(sealed: FaissCollection) -> None:
+    memory = MemoryBackend(MemoryOptions())
+    await memory.create_collection(sealed.spec)
+    oracle = await memory.collection("notes")
+    live = [number for number in range(ROWS) if not 100 <= number < 1500]
+    ids = [f"r{number:05}" for number in live]
+    batch = RecordBatch(ids, VECTORS[live], [None] * len(live), [METADATA[number] for number in live])
+    await oracle.upsert("", batch, mode=WriteMode.UPSERT, acknowledgement=Acknowledgement.SEARCHABLE)
+    for node in (None, FILTERS["one category"], FILTERS["half at random"]):
+        options = SearchOptions(top_k=20, filter=node, exact=True, fields=IDS_ONLY)
+        for found, expected in zip(
+            await sealed.search("", QUERIES[:10], options), await oracle.search("", QUERIES[:10], options), strict=True
+        ):
+            assert list(found.ids) == list(expected.ids)
+            np.testing.assert_allclose(found.scores, expected.scores, atol=TOLERANCE[sealed.spec.metric])
+
+
+async def test_the_plan_tells_what_was_done(sealed: FaissCollection) -> None:
+    (walked,) = await sealed.search("", QUERIES[:1], SearchOptions(ef=100))
+    assert walked.explanation.plan.startswith("HNSW walk over 10000 records in 1 segments; exact over 2000 records")
+    assert walked.explanation.details["namespace_records"] == ROWS - 1400
+    assert walked.explanation.details["ef"] == 100
+    (exact,) = await sealed.search("", QUERIES[:1], SearchOptions(exact=True))
+    assert exact.explanation.plan == f"exact over {ROWS - 1400} records"
+    (filtered,) = await sealed.search("", QUERIES[:1], SearchOptions(filter=FILTERS["one record"]))
+    assert filtered.explanation.plan == "exact over 1 records"
+
+
+async def test_a_search_off_the_loop_answers_the_same(sealed: FaissCollection, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = await sealed.search("", QUERIES[:5], SearchOptions())
+    monkeypatch.setattr(searcher, "INLINE_WORK", 0)
+    there = await sealed.search("", QUERIES[:5], SearchOptions())
+    assert [list(hits.ids) for hits in there] == [list(hits.ids) for hits in here]
+
+
+def block_of(vectors: FloatMatrix, metric: Metric, *, graph: bool) -> Block:
+    form = index_form(metric, vectors)
+    count = len(form)
+    built = build_graph(form, metric, HnswIndex(), lambda: False) if graph else None
+    ids = [f"r{number:05}" for number in range(count)]
+    live = np.ones(count, np.bool_)
+    return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, built)
+
+
+def test_a_walk_that_meets_no_match_becomes_exact() -> None:
+    block = block_of(VECTORS, Metric.EUCLIDEAN, graph=True)
+    matching = np.flatnonzero(np.array(CATEGORY) < CENTRES // 2) + 1
+    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, 64)
+    assert plan.steps[0].ef is not None
+    elsewhere = VECTORS[np.array(CATEGORY) == CENTRES - 1][:5]
+    rankings = run_plan(plan, elsewhere)
+    assert all(ranking.starved == 1 for ranking in rankings)
+    exact = run_plan(make_plan([block], matching, Metric.EUCLIDEAN, 10, None), elsewhere)
+    assert [ranking.ids for ranking in rankings] == [ranking.ids for ranking in exact]
+
+
+def test_few_matches_are_compared_and_many_are_walked_to() -> None:
+    block = block_of(VECTORS, Metric.COSINE, graph=True)
+    few, many = np.arange(1, 50), np.arange(1, ROWS)
+    assert make_plan([block], few, Metric.COSINE, 10, 64).steps[0].ef is None
+    assert make_plan([block], many, Metric.COSINE, 10, 64).steps[0].ef is not None
+
+
+def test_equal_vectors_tie_and_come_by_id() -> None:
+    vectors = np.repeat(VECTORS[:3], 50, axis=0)
+    for metric in Metric:
+        (ranking,) = run_plan(make_plan([block_of(vectors, metric, graph=False)], None, metric, 50, None), VECTORS[:1])
+        assert len(set(ranking.scores.tolist())) == 1
+        assert ranking.ids == sorted(ranking.ids)
+
+
+def test_a_vector_is_at_distance_zero_of_itself() -> None:
+    far_away = VECTORS[:500] + np.float32(1000)
+    block = block_of(far_away, Metric.EUCLIDEAN, graph=False)
+    for row in range(0, 500, 50):
+        (ranking,) = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 1, None), far_away[row : row + 1])
+        assert (ranking.ids, ranking.scores.tolist()) == ([f"r{row:05}"], [0.0])
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_numbers_beyond_float32_lose_no_record(metric: Metric) -> None:
+    huge = np.eye(4, dtype=np.float32) * np.float32(3e38)
+    (ranking,) = run_plan(make_plan([block_of(huge, metric, graph=False)], None, metric, 4, None), huge[:1])
+    assert ranking.ids[0] == "r00000"
+    assert len(ranking.ids) == 4
+
+
+def test_the_cost_of_a_step_counts_rows() -> None:
+    block = block_of(VECTORS[:100], Metric.COSINE, graph=False)
+    assert Step(block, None, 100, None).cost == 100
+    assert Step(block, np.arange(10), 10, None).cost == 20
+
+
+async def test_searching_nothing_answers_nothing(open_backend: OpenBackend) -> None:
+    backend = await open_backend()
+    await backend.create_collection(CollectionSpec("notes", 4))
+    collection = await backend.collection("notes")
+    (hits,) = await collection.search("", np.ones((1, 4), np.float32), SearchOptions())
+    assert (list(hits.ids), hits.scores.dtype.name, hits.records) == ([], "float32", [])

@@ -1,0 +1,168 @@
+"""Writes: grouped, each for itself, and visible as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vecgate_backends.contract import ByFilter, Everything, MetadataChanges, SearchOptions, WriteResult
+from vecgate_backends.errors import BackendUnavailableError, RecordExistsError, TokenInvalidError
+from vecgate_backends.faiss import FaissBackend, searcher
+from vecgate_backends.faiss import writer as writer_module
+from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.consistency import ConsistencyToken
+from vecgate_backends.faiss.operations import Outcome, Targets, UpdateRecordMetadata
+from vecgate_backends.faiss.transaction import Transaction
+from vecgate_backends.filters import Eq
+from vecgate_backends.records import Acknowledgement, CollectionSpec, Fields, Metric, WriteMode
+
+OpenBackend = Callable[..., Awaitable[FaissBackend]]
+Put = Callable[..., Coroutine[Any, Any, WriteResult]]
+
+
+@pytest.fixture
+async def collection(open_backend: OpenBackend) -> FaissCollection:
+    backend = await open_backend(seal_threshold=64)
+    await backend.create_collection(CollectionSpec("notes", 4, Metric.EUCLIDEAN))
+    return await backend.collection("notes")
+
+
+async def test_concurrent_small_writes_share_commits(collection: FaissCollection, put: Put) -> None:
+    results = await asyncio.gather(*(put(collection, [f"r{number}"]) for number in range(64)))
+    commits = {ConsistencyToken.decode(result.consistency_token).sequence for result in results}
+    assert len(commits) <= 6
+    assert (await collection.size()).records == 64
+
+
+async def test_writes_of_one_group_are_applied_in_order(collection: FaissCollection, put: Put) -> None:
+    first, second, third = await asyncio.gather(
+        put(collection, ["a"], metadata=[{"n": 1}], mode=WriteMode.INSERT),
+        put(collection, ["a"], metadata=[{"n": 2}], mode=WriteMode.INSERT),
+        put(collection, ["a"], metadata=[{"n": 3}], mode=WriteMode.UPDATE),
+    )
+    assert [type(result.errors[0]) for result in (first, second, third)] == [type(None), RecordExistsError, type(None)]
+    (record,) = await collection.get("", ["a"], Fields())
+    assert record is not None
+    assert record.metadata == {"n": 3}
+
+
+async def test_an_operation_that_breaks_fails_alone_in_its_group(collection: FaissCollection, put: Put) -> None:
+    class Breaks:
+        weight = 1
+
+        def run(self, transaction: Transaction) -> Outcome[None]:
+            del transaction
+            raise ZeroDivisionError
+
+    good, broken, other = await asyncio.gather(
+        put(collection, ["a"]),
+        collection._writer.submit(Breaks()),
+        put(collection, ["b"]),
+        return_exceptions=True,
+    )
+    assert isinstance(broken, ZeroDivisionError)
+    assert isinstance(good, WriteResult)
+    assert isinstance(other, WriteResult)
+    assert (await collection.size()).records == 2
+
+
+async def test_a_replaced_record_is_found_exactly_once_at_every_moment(collection: FaissCollection, put: Put) -> None:
+    query = np.zeros((1, 4), np.float32)
+    await put(collection, [f"r{number}" for number in range(100)])
+    done = asyncio.Event()
+
+    async def replace() -> None:
+        for _ in range(60):
+            await asyncio.gather(*(put(collection, [f"r{number}"]) for number in range(0, 100, 9)))
+        done.set()
+
+    async def watch() -> int:
+        searches = 0
+        while not done.is_set():
+            (hits,) = await collection.search("", query, SearchOptions(top_k=200, fields=Fields(vector=True)))
+            assert len(hits.ids) == len(set(hits.ids)) == 100
+            assert hits.records is not None
+            vectors = np.stack([record.vector for record in hits.records if record.vector is not None])
+            np.testing.assert_allclose(hits.scores, -np.linalg.norm(vectors, axis=1), rtol=1e-5)
+            searches += 1
+            await asyncio.sleep(0)
+        return searches
+
+    _, searches = await asyncio.gather(replace(), watch())
+    assert searches > 10
+
+
+async def test_a_long_search_answers_records_of_one_moment_although_they_are_replaced(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "INLINE_WORK", 0)
+    await test_a_replaced_record_is_found_exactly_once_at_every_moment(collection, put)
+
+
+async def test_a_cancelled_write_leaves_the_collection_usable(collection: FaissCollection, put: Put) -> None:
+    write = asyncio.create_task(put(collection, ["a"]))
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    await put(collection, ["b"])
+    assert (await collection.get("", ["b"], Fields()))[0] is not None
+
+
+async def test_closing_finishes_queued_writes(open_backend: OpenBackend, put: Put) -> None:
+    backend = await open_backend()
+    await backend.create_collection(CollectionSpec("other", 4))
+    other = await backend.collection("other")
+    writes = [asyncio.create_task(put(other, [f"r{number}"])) for number in range(20)]
+    await asyncio.sleep(0)
+    await backend.close()
+    await asyncio.gather(*writes)
+    with pytest.raises(BackendUnavailableError):
+        await put(other, ["late"])
+    assert (await (await (await open_backend()).collection("other")).size()).records == 20
+
+
+async def test_a_filtered_delete_spares_what_no_longer_matches_when_it_commits(
+    collection: FaissCollection, put: Put
+) -> None:
+    await put(collection, ["a", "b"], metadata=[{"old": True}, {"old": True}])
+    changes = MetadataChanges(set={"old": False}, remove=frozenset())
+    update = collection._writer.submit(UpdateRecordMetadata("", Targets(None), changes))
+    deleted = await collection.delete(
+        "", ByFilter(Eq("old", True)), dry_run=False, acknowledgement=Acknowledgement.SEARCHABLE
+    )
+    assert ((await update).value, deleted.matched) == (2, 0)
+    assert await collection.count("", Everything()) == 2
+
+
+async def test_the_write_ahead_log_is_emptied_while_reads_go_on(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_BYTES", 100_000)
+    log = collection._writer._path.with_name("records.db-wal")
+    for begin in range(0, 4000, 200):
+        await put(collection, [f"r{number}" for number in range(begin, begin + 200)])
+        assert await collection.count("", Everything()) == begin + 200
+    await put(collection, ["last"])  # the checkpoint before it is over
+    assert log.stat().st_size < 200_000
+    assert all(await collection.get("", ["r0", "r3999", "last"], Fields(vector=True)))
+
+
+@pytest.mark.parametrize("text", ["", "x", "é", "AAAA", "A" * 32, "A" * 33, "A" * 36])
+async def test_a_token_that_was_never_given_is_refused(text: str, collection: FaissCollection) -> None:
+    with pytest.raises(TokenInvalidError):
+        await collection.count("", Everything(), consistency_token=text)
+
+
+async def test_internal_ids_are_never_given_again(
+    collection: FaissCollection, put: Put, open_backend: OpenBackend
+) -> None:
+    await put(collection, ["a", "b"])
+    await collection.delete("", Everything(), dry_run=False, acknowledgement=Acknowledgement.SEARCHABLE)
+    reopened = await (await open_backend()).collection("notes")
+    await put(reopened, ["c"])
+    assert reopened._partition("").metadata.matching(None).tolist() == [3]
