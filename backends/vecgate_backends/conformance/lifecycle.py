@@ -18,7 +18,7 @@ from vecgate_backends.conformance.material import (
     typed,
     upsert,
 )
-from vecgate_backends.conformance.oracle import check_hits
+from vecgate_backends.conformance.oracle import Oracle
 from vecgate_backends.conformance.store import Store
 from vecgate_backends.contract import ByIds, Everything, SearchOptions
 from vecgate_backends.errors import BackendUnavailableError, CollectionExistsError, CollectionNotFoundError
@@ -167,7 +167,7 @@ class TestBackend:
                     record_id: vector.tobytes() for record_id, vector in stored.items()
                 }
                 (hits,) = await collection.search(namespace, vectors[:1], SearchOptions(top_k=200, exact=True))
-                check_hits(hits, Metric.EUCLIDEAN, vectors[0], stored, top_k=200)
+                Oracle(Metric.EUCLIDEAN, stored).check(hits, vectors[0], top_k=200)
                 assert await found_ids(collection, namespace=namespace) == sorted(stored)
             assert await found_ids(collection, Eq("n", 7)) == []
 

@@ -46,58 +46,48 @@ def tolerances(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> Floa
             return np.asarray(np.maximum(upwards, downwards))
 
 
-def check_hits(
-    hits: Hits,
-    metric: Metric,
-    query: FloatVector,
-    stored: Mapping[str, FloatVector],
-    *,
-    top_k: int,
-    nearest: bool = True,
-) -> None:
-    """Insist that an unthresholded answer is right: how many, which, their scores, their order.
+class Oracle:
+    """Knows the vectors of every record that a search may find, and so what it must answer."""
 
-    `stored` holds the vectors of every record that passes the filter. With `nearest` the hits must be the top_k nearest
-    (but for those within the tolerance of the last one); without, any of them.
-    """
-    ids = list(stored)
-    vectors = np.stack([stored[record_id] for record_id in ids]) if ids else np.empty((0, len(query)), np.float32)
-    exact = dict(zip(ids, exact_scores(metric, query, vectors), strict=True))
-    slack = dict(zip(ids, tolerances(metric, query, vectors), strict=True))
+    def __init__(self, metric: Metric, stored: Mapping[str, FloatVector]) -> None:
+        self._metric = metric
+        self._rows = {record_id: row for row, record_id in enumerate(stored)}
+        self._vectors = np.stack(list(stored.values())) if stored else np.empty((0, 0), np.float32)
 
-    assert hits.scores.dtype == np.float32
-    assert hits.scores.shape == (len(hits.ids),)
-    assert len(hits.ids) == min(top_k, len(stored))
-    assert len(set(hits.ids)) == len(hits.ids)
-    assert set(hits.ids) <= set(stored)
-    check_order(hits)
-    for record_id, score in zip(hits.ids, hits.scores.tolist(), strict=True):
-        assert abs(score - exact[record_id]) <= slack[record_id] + 1e-12, (record_id, score, exact[record_id])
-    if nearest and hits.ids:
-        last = min(exact[record_id] for record_id in hits.ids)
-        overlooked = [
-            record_id
-            for record_id in set(ids) - set(hits.ids)
-            if exact[record_id] > last + slack[record_id] + max(slack[found] for found in hits.ids)
-        ]
-        assert not overlooked
+    def check(self, hits: Hits, query: FloatVector, *, top_k: int, nearest: bool = True) -> None:
+        """Insist that an answer without a threshold is right: how many, which, their scores, their order.
+
+        With `nearest` the hits must be the top_k nearest, but for those within the tolerance of the last one; without,
+        any records that may be found.
+        """
+        assert hits.scores.dtype == np.float32
+        assert hits.scores.shape == (len(hits.ids),)
+        assert len(hits.ids) == min(top_k, len(self._rows))
+        assert len(set(hits.ids)) == len(hits.ids)
+        assert set(hits.ids) <= set(self._rows)
+        check_order(hits)
+        if not hits.ids:
+            return
+        exact = exact_scores(self._metric, query, self._vectors)
+        allowed = tolerances(self._metric, query, self._vectors)
+        found = np.array([self._rows[record_id] for record_id in hits.ids])
+        assert np.all(np.abs(hits.scores - exact[found]) <= allowed[found] + 1e-12), (hits.scores, exact[found])
+        if nearest:
+            nearer = exact > exact[found].min() + allowed + allowed[found].max()
+            assert set(np.flatnonzero(nearer)) <= set(found)
+
+    def recall(self, answers: Sequence[Hits], queries: FloatMatrix, *, top_k: int) -> float:
+        """Return the share of the nearest `top_k` that was found, 0 to 1; a tie with the last of them counts as found."""
+        wanted = min(top_k, len(self._rows))
+        found = 0
+        for query, hits in zip(queries, answers, strict=True):
+            exact = exact_scores(self._metric, query, self._vectors)
+            last = np.partition(exact, -wanted)[-wanted]
+            found += sum(exact[self._rows[record_id]] >= last - 1e-6 for record_id in hits.ids[:wanted])
+        return found / (wanted * len(queries))
 
 
 def check_order(hits: Hits) -> None:
     """Insist on the highest score first, and among equal scores on the order of ids."""
     ranked = [(-score, record_id) for score, record_id in zip(hits.scores.tolist(), hits.ids, strict=True)]
     assert ranked == sorted(ranked)
-
-
-def recall(
-    answers: Sequence[Hits], metric: Metric, queries: FloatMatrix, stored: Mapping[str, FloatVector], *, top_k: int
-) -> float:
-    """Return the share of the nearest `top_k` that was found, 0 to 1; a tie with the last of them counts as found."""
-    vectors = np.stack(list(stored.values()))
-    found = 0
-    wanted = min(top_k, len(stored))
-    for query, hits in zip(queries, answers, strict=True):
-        exact = dict(zip(stored, exact_scores(metric, query, vectors), strict=True))
-        last = sorted(exact.values(), reverse=True)[wanted - 1]
-        found += sum(exact[record_id] >= last - 1e-6 for record_id in hits.ids[:wanted])
-    return found / (wanted * len(queries))

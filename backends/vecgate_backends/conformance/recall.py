@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vecgate_backends.conformance.material import store_records
-from vecgate_backends.conformance.oracle import check_hits, recall
+from vecgate_backends.conformance.oracle import Oracle
 from vecgate_backends.conformance.store import Store
 from vecgate_backends.contract import ByFilter, Collection, SearchOptions
 from vecgate_backends.filters import Compare, Eq, Filter, Not, Order
@@ -84,11 +84,11 @@ async def check_recall(
     collection: Collection, queries: FloatMatrix, stored: dict[str, FloatVector], node: Filter | None
 ) -> None:
     """Insist on TOP_K hits where so many match, right scores, and enough of the nearest."""
-    metric = collection.spec.metric
+    oracle = Oracle(collection.spec.metric, stored)
     answers = await collection.search("", queries, SearchOptions(top_k=TOP_K, filter=node, fields=IDS_ONLY))
     for query, hits in zip(queries, answers, strict=True):
-        check_hits(hits, metric, query, stored, top_k=TOP_K, nearest=False)
-    assert recall(answers, metric, queries, stored, top_k=TOP_K) >= LEAST_RECALL
+        oracle.check(hits, query, top_k=TOP_K, nearest=False)
+    assert oracle.recall(answers, queries, top_k=TOP_K) >= LEAST_RECALL
 
 
 @pytest.mark.asyncio
@@ -104,8 +104,9 @@ class TestRecall:
         stored = dict(zip(scene.ids, scene.vectors, strict=True))
         await check_recall(collection, scene.queries, stored, None)
         exact = SearchOptions(top_k=TOP_K, exact=True, fields=IDS_ONLY)
+        oracle = Oracle(metric, stored)
         for query, hits in zip(scene.queries, await collection.search("", scene.queries, exact), strict=True):
-            check_hits(hits, metric, query, stored, top_k=TOP_K)
+            oracle.check(hits, query, top_k=TOP_K)
 
     @EACH_METRIC
     @pytest.mark.parametrize("field", ["random", "away"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vecgate_backends.conformance.material import DIMENSION, axis, random_vectors, store_records
-from vecgate_backends.conformance.oracle import check_hits, check_order
+from vecgate_backends.conformance.oracle import Oracle, check_order
 from vecgate_backends.conformance.store import Store
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.records import IDS_ONLY, FloatMatrix, Metric
@@ -39,7 +39,7 @@ class TestScores:
         queries = spread(5, scale, seed=2)
         answers = await collection.search("", queries, SearchOptions(top_k=20, fields=IDS_ONLY, exact=exact))
         for query, hits in zip(queries, answers, strict=True):
-            check_hits(hits, metric, query, dict(zip(ids, vectors, strict=True)), top_k=20, nearest=exact)
+            Oracle(metric, dict(zip(ids, vectors, strict=True))).check(hits, query, top_k=20, nearest=exact)
 
     @EACH_METRIC
     async def test_nearer_scores_higher(self, store: Store, metric: Metric) -> None:
@@ -67,7 +67,7 @@ class TestScores:
         for query in (vectors[1], scaled[1]):
             (hits,) = await collection.search("", query.reshape(1, -1), SearchOptions(top_k=4))
             stored = dict(zip("abcd", vectors, strict=True))
-            check_hits(hits, Metric.COSINE, vectors[1], stored, top_k=4)
+            Oracle(Metric.COSINE, stored).check(hits, vectors[1], top_k=4)
             assert hits.ids[0] == "b"
 
     async def test_cosines_stay_within_one(self, store: Store) -> None:
@@ -90,7 +90,7 @@ class TestScores:
         answers = await collection.search("", vectors, SearchOptions(top_k=1, exact=True, fields=IDS_ONLY))
         for record_id, vector, hits in zip(ids, vectors, answers, strict=True):
             stored = dict(zip(ids, vectors, strict=True))
-            check_hits(hits, Metric.EUCLIDEAN, vector, stored, top_k=1)
+            Oracle(Metric.EUCLIDEAN, stored).check(hits, vector, top_k=1)
             assert list(hits.ids) == [record_id]
             assert hits.scores[0] <= 0.0
 
@@ -115,7 +115,7 @@ class TestScores:
         assert len(together) == 9
         for row, hits in enumerate(together):
             (alone,) = await collection.search("", queries[row : row + 1], SearchOptions(top_k=5, exact=True))
-            check_hits(hits, Metric.COSINE, queries[row], stored, top_k=5)
+            Oracle(Metric.COSINE, stored).check(hits, queries[row], top_k=5)
             assert list(alone.ids) == list(hits.ids)
             assert alone.scores.tolist() == pytest.approx(hits.scores.tolist(), abs=1e-4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vecgate_backends.conformance.material import DIMENSION, axis, random_vectors, store_records, typed
-from vecgate_backends.conformance.oracle import check_hits, check_order
+from vecgate_backends.conformance.oracle import Oracle, check_order
 from vecgate_backends.conformance.store import Store
 from vecgate_backends.contract import Collection, Hits, SearchOptions
 from vecgate_backends.records import IDS_ONLY, Fields, Metadata, Metric
@@ -35,7 +35,7 @@ class TestSearch:
         await store_records(collection, list(stored), vectors=vectors)
         await store.settle()
         hits = await search_one(collection, SearchOptions(top_k=top_k, exact=exact, ef=1))
-        check_hits(hits, Metric.COSINE, random_vectors(1, seed=7)[0], stored, top_k=top_k, nearest=exact)
+        Oracle(Metric.COSINE, stored).check(hits, random_vectors(1, seed=7)[0], top_k=top_k, nearest=exact)
 
     @EACH_METRIC
     async def test_the_threshold_keeps_a_score_equal_to_it(self, store: Store, metric: Metric) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vecgate_backends.conformance.case import Case
 from vecgate_backends.conformance.material import list_all, random_vectors, typed
 from vecgate_backends.conformance.operations import IDS, NAME, NAMESPACES, Model, Operation, operations, selected
-from vecgate_backends.conformance.oracle import check_hits
+from vecgate_backends.conformance.oracle import Oracle
 from vecgate_backends.conformance.store import Store
 from vecgate_backends.conformance.strategies import FIELDS, conditions
 from vecgate_backends.contract import ByFilter, Collection, Everything, SearchOptions
@@ -52,7 +52,7 @@ async def check_namespace(collection: Collection, namespace: str, records: dict[
         for exact in (True, False):
             options = SearchOptions(top_k=5, filter=condition, exact=exact)
             (hits,) = await collection.search(namespace, queries, options)
-            check_hits(hits, collection.spec.metric, queries[0], stored, top_k=5, nearest=exact)
+            Oracle(collection.spec.metric, stored).check(hits, queries[0], top_k=5, nearest=exact)
             assert hits.records is not None
             for record in hits.records:
                 assert typed(record.metadata) == typed(chosen[record.id].metadata)
