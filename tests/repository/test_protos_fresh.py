@@ -14,7 +14,7 @@ STUBS = REPOSITORY / "clients/python/vecgate/v1"
 def generate(out: Path, plugins: list[str], protos: list[Path]) -> None:
     binaries = Path(sys.executable).parent
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", "-I", REPOSITORY / "protos"]
+        [sys.executable, "-m", "grpc_tools.protoc", "-I", str(REPOSITORY / "protos")]
         + [f"--{plugin}_out={out}" for plugin in plugins]
         + [str(proto) for proto in protos],
         check=True,
