@@ -37,6 +37,8 @@ from vecgate_server.service_write import WriteHandlers
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+FLUSH_SECONDS = 2.0
+"""Time for the last answers to leave, once they were made."""
 OVERALL_HEALTH = ("", SERVICE)
 
 log = logging.getLogger(__name__)
@@ -118,14 +120,16 @@ class Server:
             grace: seconds; None means that of the settings.
         """
         self._health.drain()
-        self._admission.phase = Phase.DRAINING
+        # While gRPC itself stops, it answers new calls with CANCELLED, which clients must not retry. So it stops last: until
+        # then new calls get UNAVAILABLE.
+        drained = await self._admission.drain(self._settings.server.shutdown_grace_seconds if grace is None else grace)
         if self._monitoring:
             self._monitoring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._monitoring
             self._monitoring = None
         if self._grpc:
-            await self._grpc.stop(self._settings.server.shutdown_grace_seconds if grace is None else grace)
+            await self._grpc.stop(FLUSH_SECONDS if drained else 0)
             self._grpc = None
         await self._models.close()
         for each in self._directory.backends:

@@ -7,6 +7,7 @@ message limit get a status of ours with a reason.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -52,6 +53,8 @@ class Admission:
         self.phase = Phase.STARTING
         self._limit = max_concurrent_calls
         self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -70,10 +73,23 @@ class Admission:
                 retry_after=RETRY_SECONDS,
             )
         self._in_hand += 1
+        self._idle.clear()
         try:
             yield
         finally:
             self._in_hand -= 1
+            if not self._in_hand:
+                self._idle.set()
+
+    async def drain(self, grace: float) -> bool:
+        """Let no call begin from now on; return whether those in hand ended within `grace` seconds."""
+        self.phase = Phase.DRAINING
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
