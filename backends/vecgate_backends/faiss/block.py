@@ -21,6 +21,7 @@ class Block:
         vectors: in index form (scoring.index_form), shape (rows, dimension). norms: their squared lengths, shape (rows,).
         live: shape (rows,); False where the version was deleted or replaced since. dead: how many are False.
         graph: faiss.IndexHNSWFlat over the same rows, or None. It owns the memory of `vectors`.
+        ef: breadth that a walk of the graph needs (calibration.calibrated_ef); 0 without a graph.
     """
 
     internal_ids: NDArray[np.int64]
@@ -30,6 +31,7 @@ class Block:
     live: NDArray[np.bool_]
     dead: int
     graph: Any = None
+    ef: int = 0
 
     def __len__(self) -> int:
         return len(self.internal_ids)

@@ -75,6 +75,7 @@ class FaissCollection:
     ) -> None:
         self._entry = entry
         self._reader = loaded.reader
+        self._connection = loaded.connection
         self._partitions = loaded.partitions
         self._sequence = loaded.sequence
         self._ending: Callable[[], VecgateError] | None = None
@@ -115,8 +116,9 @@ class FaissCollection:
     async def close(self) -> None:
         """Finish queued writes, stop background work and close the files."""
         await self._sealer.stop()
-        await self._writer.close()
+        await self._writer.stop()
         self._reader.close()
+        await asyncio.to_thread(self._connection.close)  # the last connection to close empties the write-ahead log
 
     async def settle(self) -> None:
         """Wait until no rebuild of the index is under way or due."""

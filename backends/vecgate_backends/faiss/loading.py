@@ -18,6 +18,7 @@ from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.scoring import index_form, squared_norms
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import SegmentContents, SegmentFileError, read_segment, segment_path
+from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import SegmentRow, TruthReader, create_truth, open_truth
 from vecgate_backends.records import CollectionSpec, Metadata
@@ -125,7 +126,7 @@ def _load_partition(
     covered = np.zeros(len(internal_ids), np.bool_)
     loaded = []
     for row, contents in segments:
-        loaded.append(Segment(row, _block(contents, internal_ids, versions.ids)))
+        loaded.append(Segment(row, _block(row, contents, internal_ids, versions.ids)))
         covered |= np.isin(internal_ids, contents.internal_ids, assume_unique=True)
     partition = Partition(namespace, spec.dimension, loaded)
     new = np.flatnonzero(~covered)
@@ -136,11 +137,12 @@ def _load_partition(
     return partition
 
 
-def _block(contents: SegmentContents, internal_ids: NDArray[np.int64], ids: list[str]) -> Block:
+def _block(row: SegmentRow, contents: SegmentContents, internal_ids: NDArray[np.int64], ids: list[str]) -> Block:
     """Join a segment with the truth: a row is alive exactly if the truth still has its version."""
     live = np.isin(contents.internal_ids, internal_ids, assume_unique=True)
     places = np.searchsorted(internal_ids, contents.internal_ids)
     record_ids = [ids[place] if alive else "" for place, alive in zip(places.tolist(), live.tolist(), strict=True)]
     dead = len(live) - int(np.count_nonzero(live))
     norms = squared_norms(contents.vectors)
-    return Block(contents.internal_ids, record_ids, contents.vectors, norms, live, dead, contents.graph)
+    ef = SegmentParameters.decode(row.parameters).calibrated_ef
+    return Block(contents.internal_ids, record_ids, contents.vectors, norms, live, dead, contents.graph, ef)

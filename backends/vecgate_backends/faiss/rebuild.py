@@ -6,7 +6,6 @@ size. Merging by size keeps the number of segments logarithmic, and each vector 
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections import defaultdict
@@ -19,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.codec import encode_index
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment, build_graph
 from vecgate_backends.faiss.segment_file import (
@@ -29,6 +27,7 @@ from vecgate_backends.faiss.segment_file import (
     segment_path,
     write_segment,
 )
+from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex
 
@@ -100,23 +99,25 @@ def build_segment(
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
     index = _index_for(spec, norms)
-    graph = None if isinstance(index, FlatIndex) else build_graph(vectors, spec.metric, index, stopped)
-    if graph is not None:
+    graph, ef = None, 0
+    if isinstance(index, HnswIndex):
+        graph, ef = build_graph(vectors, spec.metric, index, stopped)
         vectors = graph_vectors(graph)  # the graph's own copy, so that there is one
-    row = _write(SegmentContents(internal_ids, vectors, graph), namespace, index, directory)
+    row = _write(SegmentContents(internal_ids, vectors, graph), namespace, SegmentParameters(index, ef), directory)
     live = np.ones(len(internal_ids), np.bool_)
-    return Segment(row, Block(internal_ids, [record_ids[at] for at in order.tolist()], vectors, norms, live, 0, graph))
+    return Segment(
+        row, Block(internal_ids, [record_ids[at] for at in order.tolist()], vectors, norms, live, 0, graph, ef)
+    )
 
 
-def _write(contents: SegmentContents, namespace: str, index: FlatIndex | HnswIndex, directory: Path) -> SegmentRow:
+def _write(contents: SegmentContents, namespace: str, parameters: SegmentParameters, directory: Path) -> SegmentRow:
     name = uuid.uuid4().hex
     checksum = write_segment(segment_path(directory, name), contents)
-    parameters = encode_index(index)
     return SegmentRow(
         uuid=name,
         namespace=namespace,
-        kind=parameters["kind"],
-        parameters=json.dumps(parameters),
+        kind=parameters.kind,
+        parameters=parameters.encode(),
         count=len(contents.internal_ids),
         checksum=checksum,
         first_internal_id=int(contents.internal_ids[0]),

@@ -74,8 +74,9 @@ class Sealer:
             await self._in_background(lambda: self._remove_files(rebuild))
         except BuildStoppedError:
             return
-        except (OSError, VecgateError) as error:
-            logger.warning("cannot rebuild the index of collection %s: %s", self._spec.name, error)
+        except Exception:
+            # A full disk reaches this through Faiss as an error of any type.
+            logger.exception("cannot rebuild the index of collection %s; searches stay right", self._spec.name)
             self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
         finally:
             partition.rebuilding = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 import faiss
@@ -33,6 +34,14 @@ MARGIN = 2
 """A walk aims at so many times the candidates wanted: the far end of what it finds has gaps."""
 CHUNK_CELLS = 1 << 24
 """Largest matrix of queries x rows at a time, 64 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """How broad walks are: `ef` exactly, if a search asked for it, else at least `ef` and what the graph needs."""
+
+    ef: int
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class _Candidates:
 
 
 def make_plan(
-    blocks: Sequence[Block], matching: NDArray[np.int64] | None, metric: Metric, top_k: int, ef: int | None
+    blocks: Sequence[Block], matching: NDArray[np.int64] | None, metric: Metric, top_k: int, breadth: Breadth | None
 ) -> Plan:
     """Choose how to search each block.
 
@@ -101,20 +110,17 @@ def make_plan(
         matching: the live versions that pass the filter, ascending; None without a filter.
         metric: of the collection.
         top_k: hits wanted.
-        ef: least breadth of a walk; None to search exactly whatever it costs.
+        breadth: of walks; None to search exactly whatever it costs.
     """
     steps = []
     for block in blocks:
         rows = _wanted_rows(block, matching)
         count = len(block) if rows is None else len(rows)
         if count:
-            exact = Step(block, rows, count, None)
-            walk = (
-                None
-                if ef is None or block.graph is None
-                else Step(block, rows, count, _breadth(block, count, top_k, ef))
-            )
-            steps.append(exact if walk is None or exact.cost <= walk.cost else walk)
+            step = Step(block, rows, count, None)
+            if breadth is not None and block.graph is not None:
+                step = min(step, Step(block, rows, count, _ef(block, count, top_k, breadth)), key=attrgetter("cost"))
+            steps.append(step)
     return Plan(metric, top_k, tuple(steps))
 
 
@@ -139,10 +145,11 @@ def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | Non
     return np.flatnonzero(block.live) if block.dead else None
 
 
-def _breadth(block: Block, count: int, top_k: int, ef: int) -> int:
-    """Return the ef at which about MARGIN times the candidates wanted are found, if wanted rows are spread evenly."""
-    width = min(top_k + SPARE, count)
-    return min(len(block), max(ef, math.ceil(MARGIN * width * len(block) / count)))
+def _ef(block: Block, count: int, top_k: int, breadth: Breadth) -> int:
+    """Return the ef at which a walk finds enough wanted rows, if these are spread evenly among all."""
+    least = breadth.ef if breadth.asked else max(breadth.ef, block.ef)
+    wanted = max(least, MARGIN * min(top_k + SPARE, count))
+    return min(len(block), math.ceil(wanted * len(block) / count))
 
 
 def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:

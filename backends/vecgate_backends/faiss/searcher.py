@@ -10,7 +10,7 @@ from vecgate_backends.contract import Explanation, Hits, SearchOptions
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
-from vecgate_backends.faiss.search import Plan, Ranking, make_plan, run_plan
+from vecgate_backends.faiss.search import Breadth, Plan, Ranking, make_plan, run_plan
 from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, Record
 
 INLINE_WORK = 4_000_000
@@ -27,7 +27,7 @@ class Searcher:
         self._spec = spec
         self._reader = reader
         self._threads = threads
-        self._default_ef = (spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef
+        self._default = Breadth((spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
@@ -46,8 +46,9 @@ class Searcher:
 
     def _plan(self, partition: Partition, options: SearchOptions) -> Plan:
         matching = None if options.filter is None else partition.metadata.matching(options.filter)
-        ef = None if options.exact else max(self._default_ef if options.ef is None else options.ef, 1)
-        return make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, ef)
+        asked = self._default if options.ef is None else Breadth(options.ef, asked=True)
+        breadth = None if options.exact else asked
+        return make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, breadth)
 
     async def _run(self, plan: Plan, queries: FloatMatrix, *, inline: bool) -> Sequence[Ranking]:
         if inline or plan.cost * queries.size <= INLINE_WORK:

@@ -10,6 +10,7 @@ from typing import Any
 import faiss
 
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.calibration import NARROWEST, QUERIES, calibrated_ef
 from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import FloatMatrix, HnswIndex, Metric
 
@@ -40,8 +41,8 @@ class Segment:
         return replace(self, block=block)
 
 
-def build_graph(vectors: FloatMatrix, metric: Metric, index: HnswIndex, stopped: Callable[[], bool]) -> Any:
-    """Return a faiss.IndexHNSWFlat over vectors in index form; takes about 0.2 ms a vector.
+def build_graph(vectors: FloatMatrix, metric: Metric, index: HnswIndex, stopped: Callable[[], bool]) -> tuple[Any, int]:
+    """Return a faiss.IndexHNSWFlat over vectors in index form, and its calibrated ef; takes about 0.2 ms a vector.
 
     Raises:
         BuildStoppedError: `stopped` answered True between two lots.
@@ -49,8 +50,11 @@ def build_graph(vectors: FloatMatrix, metric: Metric, index: HnswIndex, stopped:
     rows, dimension = vectors.shape
     graph = faiss.IndexHNSWFlat(dimension, index.m, FAISS_METRICS[metric])
     graph.hnsw.efConstruction = index.ef_construction
-    for begin in range(0, rows, BUILD_ROWS):
+    held_back = max(0, rows - QUERIES)
+    for begin in range(0, held_back, BUILD_ROWS):
         if stopped():
             raise BuildStoppedError
-        graph.add(vectors[begin : begin + BUILD_ROWS])
-    return graph
+        graph.add(vectors[begin : min(begin + BUILD_ROWS, held_back)])
+    ef = calibrated_ef(graph, metric, vectors[held_back:]) if held_back else NARROWEST
+    graph.add(vectors[held_back:])
+    return graph, ef

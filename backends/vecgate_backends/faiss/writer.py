@@ -101,12 +101,11 @@ class GroupCommitWriter:
         self._queue.put(_Pending(operation, future))
         return future
 
-    async def close(self) -> None:
-        """Finish what is queued, then end the thread and close the connection; idempotent."""
+    async def stop(self) -> None:
+        """Finish what is queued, then end the thread; the connection is left to its owner."""
         self._closing = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
-        self._connection.close()
 
     def _run(self) -> None:
         open_ended = True

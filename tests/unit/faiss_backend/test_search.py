@@ -13,7 +13,7 @@ from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.scoring import index_form, squared_norms
-from vecgate_backends.faiss.search import Step, make_plan, run_plan
+from vecgate_backends.faiss.search import Breadth, Ranking, Step, make_plan, run_plan
 from vecgate_backends.faiss.segment import build_graph
 from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
@@ -65,7 +65,7 @@ FILTERS: Mapping[str, Filter | None] = {
 }
 
 
-def recall(found: Sequence[Hits], exact: Sequence[Hits]) -> float:
+def recall(found: Sequence[Hits | Ranking], exact: Sequence[Hits | Ranking]) -> float:
     shares = [len(set(some.ids) & set(all_.ids)) / len(all_.ids) for some, all_ in zip(found, exact, strict=True)]
     return float(np.mean(shares))
 
@@ -114,7 +114,8 @@ async def test_the_plan_tells_what_was_done(sealed: FaissCollection) -> None:
     (walked,) = await sealed.search("", QUERIES[:1], SearchOptions(ef=100))
     assert walked.explanation.plan.startswith("HNSW walk over 10000 records in 1 segments; exact over 2000 records")
     assert walked.explanation.details["namespace_records"] == ROWS - 1400
-    assert walked.explanation.details["ef"] == 100
+    # Broader than asked by the dead rows that the walk will meet.
+    assert walked.explanation.details["ef"] == np.ceil(100 * 10_000 / (10_000 - 1400))
     (exact,) = await sealed.search("", QUERIES[:1], SearchOptions(exact=True))
     assert exact.explanation.plan == f"exact over {ROWS - 1400} records"
     (filtered,) = await sealed.search("", QUERIES[:1], SearchOptions(filter=FILTERS["one record"]))
@@ -131,16 +132,16 @@ async def test_a_search_off_the_loop_answers_the_same(sealed: FaissCollection, m
 def block_of(vectors: FloatMatrix, metric: Metric, *, graph: bool) -> Block:
     form = index_form(metric, vectors)
     count = len(form)
-    built = build_graph(form, metric, HnswIndex(), lambda: False) if graph else None
+    built, ef = build_graph(form, metric, HnswIndex(), lambda: False) if graph else (None, 0)
     ids = [f"r{number:05}" for number in range(count)]
     live = np.ones(count, np.bool_)
-    return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, built)
+    return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, built, ef)
 
 
 def test_a_walk_that_meets_no_match_becomes_exact() -> None:
     block = block_of(VECTORS, Metric.EUCLIDEAN, graph=True)
     matching = np.flatnonzero(np.array(CATEGORY) < CENTRES // 2) + 1
-    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, 64)
+    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, Breadth(64))
     assert plan.steps[0].ef is not None
     elsewhere = VECTORS[np.array(CATEGORY) == CENTRES - 1][:5]
     rankings = run_plan(plan, elsewhere)
@@ -152,8 +153,20 @@ def test_a_walk_that_meets_no_match_becomes_exact() -> None:
 def test_few_matches_are_compared_and_many_are_walked_to() -> None:
     block = block_of(VECTORS, Metric.COSINE, graph=True)
     few, many = np.arange(1, 50), np.arange(1, ROWS)
-    assert make_plan([block], few, Metric.COSINE, 10, 64).steps[0].ef is None
-    assert make_plan([block], many, Metric.COSINE, 10, 64).steps[0].ef is not None
+    assert make_plan([block], few, Metric.COSINE, 10, Breadth(64)).steps[0].ef is None
+    assert make_plan([block], many, Metric.COSINE, 10, Breadth(64)).steps[0].ef is not None
+
+
+def test_the_breadth_of_walks_follows_the_data() -> None:
+    structured = block_of(VECTORS, Metric.COSINE, graph=True)
+    shapeless = np.random.default_rng(5).standard_normal((ROWS + 100, 64)).astype(np.float32)
+    hard = block_of(shapeless[:ROWS], Metric.COSINE, graph=True)
+    assert structured.ef < hard.ef
+    queries = index_form(Metric.COSINE, shapeless[ROWS:])
+    exact = run_plan(make_plan([hard], None, Metric.COSINE, 10, None), queries)
+    walked = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadth(64)), queries)
+    narrow = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadth(64, asked=True)), queries)
+    assert recall(walked, exact) >= 0.95 > recall(narrow, exact)
 
 
 def test_equal_vectors_tie_and_come_by_id() -> None:

@@ -1,0 +1,32 @@
+"""The parameters of a segment as its row in the manifest has them, in JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from vecgate_backends.faiss.codec import decode_index, encode_index
+from vecgate_backends.records import IndexConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentParameters:
+    """The index settings a segment was built with, and the ef that was measured for it (0 without a graph)."""
+
+    index: IndexConfig
+    calibrated_ef: int
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind of index."""
+        return str(encode_index(self.index)["kind"])
+
+    def encode(self) -> str:
+        """Return the JSON text."""
+        return json.dumps({"index": encode_index(self.index), "calibrated_ef": self.calibrated_ef})
+
+    @classmethod
+    def decode(cls, text: str) -> SegmentParameters:
+        """Return what encode() was called on."""
+        stored = json.loads(text)
+        return cls(decode_index(stored["index"]), stored["calibrated_ef"])
