@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vecgate.filters import Filter
 from vecgate.timestamps import Timestamp
@@ -59,6 +59,10 @@ class FilteredQuery:
 
     query: Query
     filter: Filter | str
+
+
+Queries: TypeAlias = Sequence[Query | FilteredQuery] | NDArray[Any]
+"""Queries of a batch, or the rows of a matrix of shape (queries, dimension)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from vecgate.aio.connection import AsyncConnected
 from vecgate.batching import batch_bounds, batches
-from vecgate.records import FilteredQuery, Query, SearchOptions
+from vecgate.records import Queries, Query, SearchOptions
 from vecgate.results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
 from vecgate.v1 import search_pb2
 from vecgate.wire.outcomes import model_ref_from, timings_from
@@ -64,7 +64,7 @@ class AsyncSearching(AsyncConnected):
     async def search_batch(
         self,
         collection: str,
-        queries: Sequence[Query | FilteredQuery],
+        queries: Queries,
         *,
         namespace: str = "",
         batch_size: int | None = None,
@@ -95,7 +95,7 @@ class AsyncSearching(AsyncConnected):
     async def search_ids(
         self,
         collection: str,
-        queries: Sequence[Query | FilteredQuery],
+        queries: Queries,
         *,
         namespace: str = "",
         batch_size: int | None = None,

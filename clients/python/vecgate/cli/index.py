@@ -134,8 +134,8 @@ def _run(job: Job, start: Position, total: int | None, collection: str) -> tuple
 
 
 def _standing(position: Position, checkpoint: Checkpoint | None) -> str:
-    """Say what is stored, and how to go on."""
-    stored = f"{position.stored:,} records are stored"
+    """Say what is stored (the server may have stored one batch more than it could acknowledge), and how to go on."""
+    stored = f"at least {position.stored:,} records are stored"
     return stored if checkpoint is None else f"{stored}, the same command continues from there"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,9 @@ from vecgate.errors import VecgateError
 
 REASONS_SHOWN = 3
 """Refused records that the summary describes."""
+
+PLACE_IN_BATCH = re.compile(r"\brecords\[\d+\]\.?")
+"""Begins the paths of wrong fields; here the line of the file says it better."""
 
 
 class Refusals:
@@ -26,7 +29,6 @@ class Refusals:
         """
         self.path = path
         self.examples: list[str] = []
-        self.reasons: Counter[str] = Counter()
         self._kept_bytes = kept_bytes
         self._file: BinaryIO | None = None
 
@@ -36,10 +38,10 @@ class Refusals:
         Raises:
             OSError: the file cannot be written.
         """
-        self.reasons[error.reason] += 1
+        message = PLACE_IN_BATCH.sub("", error.message)
         if len(self.examples) < REASONS_SHOWN:
-            self.examples.append(f"line {row.line}: {error}")
-        entry = {"line": row.line, "reason": error.reason, "message": error.message, "record": dict(row.values)}
+            self.examples.append(f"line {row.line}: {message} ({error.reason})")
+        entry = {"line": row.line, "reason": error.reason, "message": message, "record": dict(row.values)}
         self._opened().write(json.dumps(entry).encode() + b"\n")
 
     def flush(self) -> int:

@@ -8,7 +8,7 @@ from typing import Unpack
 
 from vecgate.batching import batch_bounds, batches
 from vecgate.client.connection import Connected
-from vecgate.records import FilteredQuery, Query, SearchOptions
+from vecgate.records import Queries, Query, SearchOptions
 from vecgate.results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
 from vecgate.v1 import search_pb2
 from vecgate.wire.outcomes import model_ref_from, timings_from
@@ -63,7 +63,7 @@ class Searching(Connected):
     def search_batch(
         self,
         collection: str,
-        queries: Sequence[Query | FilteredQuery],
+        queries: Queries,
         *,
         namespace: str = "",
         batch_size: int | None = None,
@@ -94,7 +94,7 @@ class Searching(Connected):
     def search_ids(
         self,
         collection: str,
-        queries: Sequence[Query | FilteredQuery],
+        queries: Queries,
         *,
         namespace: str = "",
         batch_size: int | None = None,

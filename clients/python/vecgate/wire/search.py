@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError, VecgateError
 from vecgate.filters import Filter
-from vecgate.records import IDS_ONLY, TEXT_AND_METADATA, ById, Fields, FilteredQuery, Query, Truncation
+from vecgate.records import IDS_ONLY, TEXT_AND_METADATA, ById, Fields, FilteredQuery, Queries, Query, Truncation
 from vecgate.results import Explanation, Match, ModelRef, RankedIds, SearchResult, Timings
 from vecgate.v1 import search_pb2
 from vecgate.wire.choices import TRUNCATIONS, choose
@@ -68,7 +68,7 @@ def query_message(query: Query, path: str = "query") -> search_pb2.Query:
     return search_pb2.Query(vector=vector_message(query, f"{path}.vector"))
 
 
-def batch_query_messages(queries: Sequence[Query | FilteredQuery]) -> list[search_pb2.BatchQuery]:
+def batch_query_messages(queries: Queries) -> list[search_pb2.BatchQuery]:
     """Translate the queries of a batch, or the rows of a matrix.
 
     Raises:
