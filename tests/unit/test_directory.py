@@ -1,0 +1,68 @@
+"""Collections found over several backends."""
+
+from __future__ import annotations
+
+import pytest
+
+from vecgate_backends.errors import (
+    BackendUnavailableError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    ConfigurationError,
+)
+from vecgate_backends.memory import MemoryBackend
+from vecgate_backends.records import CollectionSpec
+from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.errors import BackendNotFoundError
+
+UNBOUND = CollectionSpec("unbound", 3)
+
+
+def memory(name: str) -> ConfiguredBackend:
+    return ConfiguredBackend(name, "memory", MemoryBackend(MemoryBackend.Options()))
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory([memory("one"), memory("two")], "one")
+
+
+async def test_a_collection_is_found_in_whichever_backend_holds_it(directory: Directory) -> None:
+    await directory.create(directory.backend("two"), UNBOUND)
+    for _ in range(2):
+        assert (await directory.collection("unbound")).backend == "two"
+    assert [located.backend for located in await directory.specs()] == ["two"]
+    await directory.delete("unbound")
+    with pytest.raises(CollectionNotFoundError, match="unbound"):
+        await directory.collection("unbound")
+
+
+async def test_a_name_is_taken_in_all_backends_at_once(directory: Directory) -> None:
+    await directory.create(directory.backend(""), UNBOUND)
+    with pytest.raises(CollectionExistsError, match="'one'"):
+        await directory.create(directory.backend("two"), UNBOUND)
+
+
+async def test_a_name_in_two_backends_is_refused_at_the_start(directory: Directory) -> None:
+    await directory.refuse_ambiguous_names()
+    for each in directory.backends:
+        await each.backend.create_collection(UNBOUND)
+    with pytest.raises(ConfigurationError, match="'unbound' exists in backends 'one' and 'two'"):
+        await directory.refuse_ambiguous_names()
+
+
+def test_an_unknown_backend_is_told_with_the_known_ones(directory: Directory) -> None:
+    with pytest.raises(BackendNotFoundError, match="one, two"):
+        directory.backend("three")
+
+
+async def test_a_backend_whose_check_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = iter([BackendUnavailableError("the disk is away"), RuntimeError("a bug")])
+
+    async def check(_: MemoryBackend) -> None:
+        raise next(faults)
+
+    monkeypatch.setattr(MemoryBackend, "check", check)
+    backend = memory("one")
+    assert await backend.fault() == "the disk is away"
+    assert await backend.fault() == "its check failed; the log has the cause"
