@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vecgate import InvalidArgumentError, Record, Timestamp
+from vecgate import InvalidArgumentError, OutdatedClientError, Record, Timestamp
 from vecgate.records import MetadataValue
 from vecgate.timestamps import FIRST_SECOND, LAST_SECOND
+from vecgate.v1.metadata_pb2 import Value
 from vecgate.v1.vector_pb2 import FloatList, Vector
 from vecgate.wire.records import as_record, fields_message, record_from, record_message
 from vecgate.wire.values import metadata_from, metadata_messages, value_from, value_message, vector_from, vector_message
@@ -58,15 +59,11 @@ def test_a_timestamp_as_a_datetime_loses_only_what_lies_below_a_microsecond(mome
     assert returned == Timestamp(moment.seconds, moment.nanos // 1000 * 1000)
 
 
-@given(st.datetimes(), st.integers(-23 * 60, 23 * 60))
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)), st.integers(-23 * 60, 23 * 60))
 def test_a_datetime_of_any_zone_names_the_same_moment(naive: datetime, minutes: int) -> None:
     zone = timezone(timedelta(minutes=minutes))
-    try:
-        aware = naive.replace(tzinfo=zone)
-        in_utc = aware.astimezone(UTC)
-    except OverflowError:
-        return
-    assert Timestamp.from_datetime(aware).to_datetime() == in_utc
+    aware = naive.replace(tzinfo=zone)
+    assert Timestamp.from_datetime(aware).to_datetime() == aware.astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +170,24 @@ def test_a_mapping_that_is_no_record_is_refused_with_its_path(item: dict[str, An
     with pytest.raises(InvalidArgumentError, match=message) as refused:
         record_message(as_record(item, "records[2]"), "records[2]")
     assert refused.value.violations[0].field.startswith("records[2]")
+
+
+def test_a_value_of_a_newer_server_says_that_the_client_is_old() -> None:
+    with pytest.raises(OutdatedClientError, match="CLIENT_OUTDATED"):
+        value_from(Value())
+
+
+@pytest.mark.parametrize(
+    "moment", ["2020-01-02", "2020-01-02T03:04:05", "2020-13-02T03:04:05Z", "0001-01-01T00:00:00+01:00"]
+)
+def test_what_is_no_rfc_3339_is_refused(moment: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="timestamp"):
+        Timestamp.from_rfc3339(moment)
+
+
+@given(timestamps)
+def test_a_timestamp_comes_back_from_its_text(moment: Timestamp) -> None:
+    assert Timestamp.from_rfc3339(str(moment)) == moment
 
 
 @pytest.mark.parametrize("names", ["year", []])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         InternalError,
         InvalidArgumentError,
         NotFoundError,
+        OutdatedClientError,
         OutOfRangeError,
         PermissionDeniedError,
         ResourceExhaustedError,
@@ -110,6 +111,7 @@ __all__ = [
     "ModelState",
     "NotFoundError",
     "OutOfRangeError",
+    "OutdatedClientError",
     "PermissionDeniedError",
     "RankedIds",
     "Record",
@@ -138,7 +140,7 @@ _NAMES_BY_MODULE = {
     "channel": "DEFAULT_TARGET Deadlines",
     "client": "Client",
     "errors": "AbortedError AlreadyExistsError CallCancelledError DataLossError DeadlineExceededError "
-    "FailedPreconditionError FieldViolation InternalError InvalidArgumentError NotFoundError OutOfRangeError "
+    "FailedPreconditionError FieldViolation InternalError InvalidArgumentError NotFoundError OutOfRangeError OutdatedClientError "
     "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
     "UnknownError VecgateError",
     "filters": "Filter expression field",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vecgate.errors import InvalidArgumentError
+from vecgate.errors import AbortedError, InvalidArgumentError
 from vecgate.results import Embeddings
 from vecgate.v1.encode_pb2 import EncodeResponse
 from vecgate.wire.outcomes import model_ref_from, timings_from, timings_sum
@@ -40,11 +40,13 @@ def embeddings_from(responses: Sequence[EncodeResponse]) -> Embeddings:
     """Join the answers to one or more requests, in order.
 
     Raises:
-        ValueError: they came from different models, as when the server's model was replaced in between.
+        AbortedError: MODEL_CHANGED: they came from different models, as when the server was replaced in between.
     """
     models = {model_ref_from(response.model) for response in responses}
     if len(models) != 1:
-        raise ValueError("the server changed its model between two requests of one encode; encode again")
+        raise AbortedError(
+            "the server changed its model in the middle of the texts; encode again", reason="MODEL_CHANGED"
+        )
     embeddings = [embedding for response in responses for embedding in response.embeddings]
     return Embeddings(
         vectors=np.stack([vector_from(embedding.vector) for embedding in embeddings]),

@@ -17,6 +17,7 @@
     ├── DataLossError              what was stored cannot be read
     ├── InternalError              a fault of the server; its log has more under `request_id`
     └── UnknownError
+        └── OutdatedClientError    CLIENT_OUTDATED: the answer holds what this version of the client has no type for
 
 Act on `reason`, a stable machine word; the message is for people. docs/errors.md lists the reasons.
 """
@@ -175,6 +176,13 @@ class InternalError(VecgateError):
 
 class UnknownError(VecgateError):
     """A failure without a known status code."""
+
+
+class OutdatedClientError(UnknownError):
+    """The answer holds something that this version of the client has no type for; a newer one will."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="CLIENT_OUTDATED")
 
 
 ERROR_CLASSES: dict[grpc.StatusCode, type[VecgateError]] = {

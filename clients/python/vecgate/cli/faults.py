@@ -13,6 +13,7 @@ EXIT_INTERRUPTED = 130
 
 HINTS = {
     "BACKEND_NOT_FOUND": "vecgate info names the backends",
+    "CLIENT_OUTDATED": "pip install --upgrade vecgate",
     "COLLECTION_EXISTS": "--exist-ok takes an existing one of the same settings",
     "COLLECTION_NOT_FOUND": "vecgate collections list shows what there is",
     "COLLECTION_UNBOUND": "this collection takes vectors, not texts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vecgate.errors import InvalidArgumentError
+from vecgate.errors import InvalidArgumentError, OutdatedClientError
 from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
 from vecgate.results import Collection, CollectionInfo
 from vecgate.v1 import collection_pb2
@@ -47,10 +47,10 @@ def collection_from(message: collection_pb2.Collection) -> Collection:
     """Translate a collection's settings.
 
     Raises:
-        ValueError: it has a metric or an index that this client does not know.
+        OutdatedClientError: it has a metric or an index that this client does not know.
     """
     if message.metric not in METRIC_WORDS:
-        raise ValueError(f"the server sent metric {message.metric}, which this client does not know; upgrade it")
+        raise OutdatedClientError(f"the server sent metric {message.metric}, which this client does not know")
     return Collection(
         name=message.name,
         backend=message.backend,
@@ -99,4 +99,4 @@ def _index_from(message: collection_pb2.IndexConfig) -> IndexConfig | None:
                 ef=hnsw.ef if hnsw.HasField("ef") else None,
             )
         case kind:
-            raise ValueError(f"the server sent an index of kind {kind!r}, which this client does not know; upgrade it")
+            raise OutdatedClientError(f"the server sent an index of kind {kind!r}, which this client does not know")

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf import timestamp_pb2
 from numpy.typing import ArrayLike, NDArray
 
-from vecgate.errors import InvalidArgumentError
+from vecgate.errors import InvalidArgumentError, OutdatedClientError
 from vecgate.records import MetadataInput, MetadataValue
 from vecgate.timestamps import Timestamp
 from vecgate.v1 import metadata_pb2, vector_pb2
@@ -70,7 +70,7 @@ def value_from(message: metadata_pb2.Value) -> MetadataValue:
     """Translate a Value that a server sent.
 
     Raises:
-        ValueError: the kind is unset, so of a server newer than this client.
+        OutdatedClientError: the kind is unset, so of a server newer than this client.
     """
     match message.WhichOneof("kind"):
         case "timestamp_value":
@@ -78,7 +78,7 @@ def value_from(message: metadata_pb2.Value) -> MetadataValue:
         case "string_list_value":
             return tuple(message.string_list_value.values)
         case None:
-            raise ValueError("the server sent a metadata value of a kind that this client does not know; upgrade it")
+            raise OutdatedClientError("the server sent a metadata value of a kind that this client does not know")
         case kind:
             return cast("MetadataValue", getattr(message, kind))
 
