@@ -8,94 +8,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.scoring import squared_norms
+from vecgate_backends.faiss.chunk import Chunk
 from vecgate_backends.records import FloatMatrix
+
+DEAD_SHARE = 0.5
+"""A chunk with a larger share of dead rows is compacted."""
 
 
 class Head:
-    """Arrays that grow at their end. Blocks of it stay right while it grows: rows once written are never written again."""
+    """Chunks, all but the last closed to new rows."""
 
     def __init__(self, dimension: int) -> None:
-        self._rows = 0
-        self._internal_ids = np.empty(0, np.int64)
-        self._record_ids: list[str] = []
-        self._vectors = np.empty((0, dimension), np.float32)
-        self._norms = np.empty(0, np.float32)
-        self._live = np.empty(0, np.bool_)
-        self._dead = 0
-
-    def __len__(self) -> int:
-        return self._rows
+        self._dimension = dimension
+        self._chunks = [Chunk(dimension)]
 
     @property
-    def dead(self) -> int:
-        """Rows that were deleted or replaced."""
-        return self._dead
+    def live(self) -> int:
+        """Versions in it that are alive."""
+        return sum(len(chunk) - chunk.dead for chunk in self._chunks)
 
     def append(self, internal_ids: NDArray[np.int64], record_ids: Sequence[str], vectors: FloatMatrix) -> None:
         """Add versions, above all before them; `vectors` in index form."""
-        end = self._rows + len(internal_ids)
-        if end > len(self._internal_ids):
-            self._reserve(max(end, 2 * self._rows))
-        self._internal_ids[self._rows : end] = internal_ids
-        self._vectors[self._rows : end] = vectors
-        self._norms[self._rows : end] = squared_norms(vectors)
-        self._record_ids.extend(record_ids)
-        self._rows = end
+        begin = 0
+        while begin < len(internal_ids):
+            if not self._chunks[-1].room:
+                self._chunks.append(Chunk(self._dimension))
+            end = begin + self._chunks[-1].room
+            self._chunks[-1].append(internal_ids[begin:end], record_ids[begin:end], vectors[begin:end])
+            begin = end
 
     def remove(self, internal_ids: NDArray[np.int64]) -> None:
         """Mark versions dead, as far as they are here; ascending."""
-        rows = self.block().rows_of(internal_ids)
-        if len(rows):
-            self._live = self._live.copy()
-            self._live[rows] = False
-            self._dead += len(rows)
+        for chunk in self._chunks:
+            chunk.remove(internal_ids)
 
     def clear(self) -> None:
-        """Mark every row dead."""
-        self._live = self._live.copy()
-        self._live[: self._rows] = False
-        self._dead = self._rows
-
-    def drop_first(self, rows: int) -> None:
-        """Forget the first rows: a segment holds them now."""
-        self._keep(np.arange(rows, self._rows))
+        """Mark every version dead."""
+        for chunk in self._chunks:
+            chunk.clear()
 
     def compact(self) -> None:
-        """Forget dead rows."""
-        self._keep(np.flatnonzero(self._live[: self._rows]))
+        """Forget the dead rows of chunks that have many."""
+        for chunk in self._chunks:
+            if chunk.dead > DEAD_SHARE * len(chunk):
+                chunk.compact()
+        *closed, last = self._chunks
+        self._chunks = [*(chunk for chunk in closed if len(chunk)), last]
 
-    def block(self) -> Block:
-        """Return what is in it now."""
-        rows = self._rows
-        return Block(
-            self._internal_ids[:rows],
-            self._record_ids,
-            self._vectors[:rows],
-            self._norms[:rows],
-            self._live[:rows],
-            self._dead,
-        )
+    def blocks(self) -> list[Block]:
+        """Return what is in it now, a block a chunk."""
+        return [chunk.block() for chunk in self._chunks]
 
-    def _reserve(self, capacity: int) -> None:
-        self._internal_ids = _grown(self._internal_ids, self._rows, capacity)
-        self._vectors = _grown(self._vectors, self._rows, capacity)
-        self._norms = _grown(self._norms, self._rows, capacity)
-        live = np.ones(capacity, np.bool_)  # rows to come are alive
-        live[: self._rows] = self._live[: self._rows]
-        self._live = live
+    def close_chunks(self) -> tuple[Block, ...]:
+        """Close what is there to new rows, so that it can become a segment, and return it."""
+        closed = tuple(self.blocks())
+        self._chunks.append(Chunk(self._dimension))
+        return closed
 
-    def _keep(self, rows: NDArray[np.intp]) -> None:
-        self._internal_ids = self._internal_ids[rows]
-        self._vectors = self._vectors[rows]
-        self._norms = self._norms[rows]
-        self._live = self._live[rows]
-        self._record_ids = [self._record_ids[row] for row in rows.tolist()]
-        self._rows = len(rows)
-        self._dead = self._rows - int(np.count_nonzero(self._live))
-
-
-def _grown(array: NDArray, rows: int, capacity: int) -> NDArray:  # type: ignore[type-arg]  # of any dtype
-    grown = np.empty((capacity, *array.shape[1:]), array.dtype)
-    grown[:rows] = array[:rows]
-    return grown
+    def drop_chunks(self, count: int) -> None:
+        """Forget the first chunks: a segment holds their live rows now."""
+        del self._chunks[:count]

@@ -26,7 +26,7 @@ class Partition:
 
     Attributes:
         metadata: the index of its metadata. segments: oldest first.
-        rebuilding: whether a rebuild is under way, so that the head's rows must keep their places; the Sealer's to set.
+        rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 
     def __init__(self, namespace: str, dimension: int, segments: Sequence[Segment] = ()) -> None:
@@ -41,7 +41,7 @@ class Partition:
 
     def blocks(self) -> list[Block]:
         """Return all that is to be searched: each live version is in exactly one block."""
-        return [*(segment.block for segment in self.segments), self.head.block()]
+        return [*(segment.block for segment in self.segments), *self.head.blocks()]
 
     def record_ids(self, internal_ids: NDArray[np.int64]) -> list[str]:
         """Return the ids of the records whose live versions these are, ascending; in no order."""
@@ -65,7 +65,7 @@ class Partition:
                 self.metadata.add(internal_ids, after)
             case SegmentsReplaced():
                 self._publish(change)
-        if not self.rebuilding and self.head.dead > len(self.head) // 2:
+        if not self.rebuilding:
             self.head.compact()
 
     def _remove(self, internal_ids: Iterable[int]) -> None:
@@ -78,14 +78,12 @@ class Partition:
         rebuild = change.rebuild
         now = {segment.row.uuid: segment for segment in self.segments}
         current = [now[source.row.uuid].block for source in rebuild.segments]
-        if rebuild.head is not None:
-            current.append(self.head.block())
+        current.extend(self.head.blocks()[: len(rebuild.head)])
         replaced = {source.row.uuid for source in rebuild.segments}
         kept = [segment for segment in self.segments if segment.row.uuid not in replaced]
         if change.segment is not None:
             kept.append(change.segment.with_block(change.segment.block.without(rebuild.died_since(current))))
-        if rebuild.head is not None:
-            self.head.drop_first(len(rebuild.head))
+        self.head.drop_chunks(len(rebuild.head))
         self.segments = tuple(kept)
 
 

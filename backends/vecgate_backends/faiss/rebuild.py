@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment, build_graph
 from vecgate_backends.faiss.segment_file import (
@@ -42,17 +43,17 @@ class Rebuild:
     """What a new segment is made from, as it was when that was decided.
 
     Attributes:
-        head: the head, or None; its rows leave the head when the segment is published.
+        head: closed chunks of the head, which they leave when the segment is published.
         segments: segments that it takes the place of.
     """
 
-    head: Block | None
+    head: tuple[Block, ...]
     segments: tuple[Segment, ...]
 
     @property
     def blocks(self) -> list[Block]:
         """All sources, the head last."""
-        return [*(segment.block for segment in self.segments), *([] if self.head is None else [self.head])]
+        return [*(segment.block for segment in self.segments), *self.head]
 
     def died_since(self, current: Sequence[Block]) -> NDArray[np.int64]:
         """Return the versions that were alive and are dead in `current`, the sources as they are now; ascending."""
@@ -63,19 +64,19 @@ class Rebuild:
         return np.sort(np.concatenate(died))
 
 
-def choose_rebuild(head: Block, segments: Sequence[Segment], seal_threshold: int) -> Rebuild | None:
+def choose_rebuild(head: Head, segments: Sequence[Segment], seal_threshold: int) -> Rebuild | None:
     """Return the most urgent rebuild of a partition, or None; a full head comes first, because searches pay for it."""
-    if len(head) - head.dead >= seal_threshold:
-        return Rebuild(head, ())
+    if head.live >= seal_threshold:
+        return Rebuild(head.close_chunks(), ())
     for segment in segments:
         if segment.block.dead > DEAD_SHARE * len(segment.block):
-            return Rebuild(None, (segment,))
+            return Rebuild((), (segment,))
     tiers: dict[int, list[Segment]] = defaultdict(list)
     for segment in segments:
         tiers[_tier(len(segment.block), seal_threshold)].append(segment)
     for _, tier in sorted(tiers.items()):
         if len(tier) >= MERGED_SEGMENTS:
-            return Rebuild(None, tuple(tier))
+            return Rebuild((), tuple(tier))
     return None
 
 

@@ -47,7 +47,7 @@ class Sealer:
         paused = asyncio.get_running_loop().time() < self._resume_at
         if partition.rebuilding or paused or self._stopped.is_set():
             return
-        rebuild = choose_rebuild(partition.head.block(), partition.segments, self._seal_threshold)
+        rebuild = choose_rebuild(partition.head, partition.segments, self._seal_threshold)
         if rebuild is None:
             return
         partition.rebuilding = True

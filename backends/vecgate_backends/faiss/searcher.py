@@ -90,7 +90,7 @@ def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
             "namespace_records": len(partition),
             "matching_records": sum(step.count for step in plan.steps),
             "segments": len(partition.segments),
-            "head_records": len(partition.head) - partition.head.dead,
+            "head_records": partition.head.live,
             "exact_records": exact,
             "walked_segments": len(walks),
             "starved_walks": ranking.starved,
