@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types protos test-interop build clean
+.PHONY: help setup demo test lint format types protos client test-interop build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -51,6 +51,9 @@ protos: $(READY) ## Generate the stubs from protos/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(STUBS) --pyi_out=$(STUBS) $(PROTOS)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --grpc_python_out=$(STUBS) --mypy_grpc_out=$(STUBS) \
 	    protos/vecgate/v1/service.proto
+
+client: $(READY) ## Generate the blocking client from the asynchronous one
+	@$(BIN)/python clients/python/generate_client.py
 
 node_modules_ready := clients/node/node_modules/.package-lock.json
 

@@ -1,11 +1,11 @@
-"""Statistics of one metadata field, counted from the metadata of records; what contract.FieldStats describes."""
+"""Statistics of one metadata field, counted from the metadata of records; what answers.FieldStats describes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-from vecgate_backends.contract import FieldStats
+from vecgate_backends.answers import FieldStats
 from vecgate_backends.filters import ValueKey, value_keys
 from vecgate_backends.records import Metadata, Timestamp
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vecgate.v1 import search_pb2 as wire
-from vecgate_backends.contract import Hits
+from vecgate_backends.answers import Hits
 from vecgate_backends.errors import PreconditionError
 from vecgate_server import validate
 from vecgate_server.config import LimitSettings

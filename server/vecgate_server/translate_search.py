@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from vecgate.v1 import search_pb2 as wire
 from vecgate.v1.outcome_pb2 import EncodedText
-from vecgate_backends.contract import Explanation, Hits, SearchOptions
+from vecgate_backends.answers import Explanation, Hits
+from vecgate_backends.contract import SearchOptions
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import IDS_ONLY, Record
 from vecgate_server import validate

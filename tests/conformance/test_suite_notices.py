@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vecgate_backends.answers import ChangeResult, Hits, Page, WriteResult
 from vecgate_backends.conformance import (
     Case,
     concurrency,
@@ -26,7 +27,7 @@ from vecgate_backends.conformance import (
     writes,
 )
 from vecgate_backends.conformance.store import Store
-from vecgate_backends.contract import ChangeResult, Hits, Page, SearchOptions, Selector, WriteResult
+from vecgate_backends.contract import SearchOptions, Selector
 from vecgate_backends.filters import Eq, Filter
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.memory.collection import MemoryCollection

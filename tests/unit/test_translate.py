@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vecgate.v1 import filter_pb2, search_pb2
 from vecgate.v1.metadata_pb2 import Value, ValueList
 from vecgate.v1.record_pb2 import MetadataFields, ReturnFields
-from vecgate_backends.contract import Explanation, Hits
+from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order
 from vecgate_backends.records import IDS_ONLY, Fields, MetadataValue, Record, Timestamp

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vecgate_backends.contract import Collection, Everything, SearchOptions, WriteResult
+from vecgate_backends.answers import WriteResult
+from vecgate_backends.contract import Collection, Everything, SearchOptions
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import (
     NO_METADATA,

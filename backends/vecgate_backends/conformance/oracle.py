@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecgate_backends.contract import Hits
+from vecgate_backends.answers import Hits
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
 Float64: TypeAlias = NDArray[np.float64]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vecgate_backends.answers import Hits
 from vecgate_backends.conformance.material import DIMENSION, axis, random_vectors, store_records, typed
 from vecgate_backends.conformance.oracle import Oracle, check_order
 from vecgate_backends.conformance.store import Store
-from vecgate_backends.contract import Collection, Hits, SearchOptions
+from vecgate_backends.contract import Collection, SearchOptions
 from vecgate_backends.records import IDS_ONLY, Fields, Metadata, Metric
 
 EACH_METRIC = pytest.mark.parametrize("metric", list(Metric))

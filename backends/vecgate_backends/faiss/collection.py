@@ -8,19 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vecgate_backends.contract import (
-    ByFilter,
-    ByIds,
-    ChangeResult,
-    Everything,
-    FieldStats,
-    Hits,
-    MetadataChanges,
-    Page,
-    SearchOptions,
-    Selector,
-    WriteResult,
-)
+from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
+from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
 from vecgate_backends.errors import DimensionMismatchError, TokenInvalidError, VecgateError
 from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.changes import Change

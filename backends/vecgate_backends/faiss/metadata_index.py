@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap64
 
-from vecgate_backends.contract import FieldStats
+from vecgate_backends.answers import FieldStats
 from vecgate_backends.faiss.field_index import FieldIndex
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, ValueKey, value_keys
 from vecgate_backends.records import Metadata, Timestamp
@@ -67,7 +67,7 @@ class MetadataIndex:
         return np.frombuffer(self.resolve(node).to_array(), np.uint64).astype(np.int64)
 
     def describe(self, field: str, node: Filter | None, limit: int) -> FieldStats:
-        """Return what contract.FieldStats says of a field over the versions that pass a filter."""
+        """Return what answers.FieldStats says of a field over the versions that pass a filter."""
         selected = self.resolve(node)
         index = self._field(field)
         counted = sorted(index.counts(selected), key=lambda entry: (-entry[1], entry[0]))

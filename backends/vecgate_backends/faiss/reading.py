@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Sequence
 
-from vecgate_backends.contract import Page
+from vecgate_backends.answers import Page
 from vecgate_backends.faiss.truth import TruthReader
 from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Fields, Record

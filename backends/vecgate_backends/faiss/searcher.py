@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from vecgate_backends.contract import Explanation, Hits, SearchOptions
+from vecgate_backends.answers import Explanation, Hits
+from vecgate_backends.contract import SearchOptions
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form

@@ -8,20 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vecgate_backends.contract import (
-    ByFilter,
-    ByIds,
-    ChangeResult,
-    Everything,
-    Explanation,
-    FieldStats,
-    Hits,
-    MetadataChanges,
-    Page,
-    SearchOptions,
-    Selector,
-    WriteResult,
-)
+from vecgate_backends.answers import ChangeResult, Explanation, FieldStats, Hits, Page, WriteResult
+from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
 from vecgate_backends.errors import (
     DimensionMismatchError,
     RecordExistsError,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecgate_backends.contract import WriteResult
+from vecgate_backends.answers import WriteResult
 from vecgate_backends.faiss import FaissBackend, FaissOptions
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.records import Acknowledgement, FloatMatrix, Metadata, RecordBatch, WriteMode

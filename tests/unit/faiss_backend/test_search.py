@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecgate_backends.contract import ByIds, Hits, SearchOptions, WriteResult
+from vecgate_backends.answers import Hits, WriteResult
+from vecgate_backends.contract import ByIds, SearchOptions
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.collection import FaissCollection

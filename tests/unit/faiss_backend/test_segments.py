@@ -11,7 +11,8 @@ import faiss
 import numpy as np
 import pytest
 
-from vecgate_backends.contract import ByIds, Everything, SearchOptions, WriteResult
+from vecgate_backends.answers import WriteResult
+from vecgate_backends.contract import ByIds, Everything, SearchOptions
 from vecgate_backends.errors import StorageFullError
 from vecgate_backends.faiss import FaissBackend, rebuild, segment_file
 from vecgate_backends.faiss.collection import FaissCollection

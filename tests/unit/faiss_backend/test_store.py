@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vecgate_backends.contract import WriteResult
+from vecgate_backends.answers import WriteResult
 from vecgate_backends.errors import (
     CollectionNotFoundError,
     ConfigurationError,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecgate_backends.contract import ByFilter, Everything, MetadataChanges, SearchOptions, WriteResult
+from vecgate_backends.answers import WriteResult
+from vecgate_backends.contract import ByFilter, Everything, MetadataChanges, SearchOptions
 from vecgate_backends.errors import BackendUnavailableError, RecordExistsError, TokenInvalidError
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss import writer as writer_module
