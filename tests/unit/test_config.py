@@ -103,7 +103,7 @@ def test_more_than_one_fault_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_fault_inside_a_list_has_its_place(tmp_path: Path) -> None:
-    path = written(tmp_path, "models: {available: [{name: all-MiniLM-L6-v2}, {nam: x}]}")
+    path = written(tmp_path, "models: {available: [{name: all-MiniLM-L6-v2}, {title: x}]}")
     with pytest.raises(InvalidSettingsError, match=r"^models\.available\[1\]\."):
         load_settings(path)
 
