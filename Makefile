@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	    echo "$(PYTHON) lacks venv. Install it (Debian: apt-get install python3-venv) and try again."; exit 1; }
 	@echo "Setting up $(VENV): a few minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --upgrade pip && $(PIP_INSTALL) --editable '.[all]' --group test || { \
+	@$(PIP_INSTALL) --upgrade pip && $(PIP_INSTALL) --editable '.[all,conformance]' --group test || { \
 	    echo "The packages could not be installed: see pip's message above. Mend it and run the same command again; nothing is lost."; exit 1; }
 	@touch $@
 

@@ -1,13 +1,27 @@
-"""What every room of tests may use."""
+"""What every room of tests may use: real servers and larger data.
+
+`start_server` runs `python -m vecgate_server` as a process of its own; it is stopped when the test ends. `memory_server` (no
+models) and `model_server` (the real all-MiniLM-L6-v2, Faiss on disk) are such processes that live for the whole session.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SERVING = "vecgate-server: serving on "
+LOCAL: dict[str, Any] = {"server": {"port": 0, "health_interval_seconds": 0.1}}
+NO_MODELS: dict[str, Any] = {"models": {"preload": []}}
+MEMORY: dict[str, Any] = {"backends": {"memory": {"kind": "memory"}}}
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +31,81 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"larger test data is not at {folder}; VECGATE_TEST_DATA names the folder")
     return folder
+
+
+class ServerProcess:
+    """`python -m vecgate_server` on a configuration, serving at `address`."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.configuration = folder / "vecgate.yaml"
+        # JSON is YAML too.
+        self.configuration.write_text(json.dumps(LOCAL | settings))
+        self.log = folder / "server.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=folder,
+            )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line.startswith(SERVING):
+            self.kill()
+            raise AssertionError(f"the server did not start: {line}{self.log.read_text()}")
+        self.address = line.removeprefix(SERVING).strip()
+
+    def stop(self) -> int:
+        """Send SIGTERM, and return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Send SIGKILL: nothing is flushed, nothing is closed."""
+        self.process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end of the process, and return its exit code."""
+        code = self.process.wait(timeout=60)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return code
+
+
+StartServer = Callable[[dict[str, Any]], ServerProcess]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start a server process on settings; relative paths in them lie in the test's own folder."""
+    started: list[ServerProcess] = []
+
+    def start(settings: dict[str, Any]) -> ServerProcess:
+        server = ServerProcess(tmp_path, settings)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.kill()
+        else:
+            server.wait()
+
+
+@pytest.fixture(scope="session")
+def memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the memory backend and no loaded model."""
+    server = ServerProcess(tmp_path_factory.mktemp("memory_server"), MEMORY | NO_MODELS)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server as it is without any configuration: all-MiniLM-L6-v2, and Faiss in ./vecgate-data."""
+    server = ServerProcess(tmp_path_factory.mktemp("model_server"), {})
+    yield server
+    server.stop()
