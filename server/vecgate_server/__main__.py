@@ -14,7 +14,7 @@ from typing import Never
 
 import click
 
-from vecgate_backends.errors import ConfigurationError, StoreLockedError, VecgateError
+from vecgate_backends.errors import ConfigurationError, VecgateError
 from vecgate_server.app import serve as serve_until_signalled
 from vecgate_server.config import load_settings, settings_text
 from vecgate_server.config_backends import with_backend_defaults
@@ -71,7 +71,7 @@ def _serve(config: Path | None) -> None:
         asyncio.run(serve_until_signalled(settings, _announce))
     except InvalidSettingsError as fault:
         _exit(WRONG_CONFIGURATION, str(fault))
-    except (ConfigurationError, StoreLockedError, VecgateError) as fault:
+    except (ConfigurationError, VecgateError) as fault:
         _exit(CANNOT_START, str(fault))
     _leave()
 

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
-from vecgate_backends.errors import ConfigurationError
+from vecgate_backends.errors import ConfigurationError, StoreLockedError, VecgateError
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.directory import ConfiguredBackend, Directory
@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 
 class ListenError(ConfigurationError):
     """The address cannot be listened on."""
+
+
+class BackendStartError(ConfigurationError):
+    """A backend cannot be used at all; the message names it and says why."""
 
 
 class Server:
@@ -76,7 +80,7 @@ class Server:
         """Listen, open backends, load models, then turn SERVING; on a fault, stop what was started.
 
         Raises:
-            ConfigurationError, StoreLockedError, VecgateError: it cannot serve; the message is one sentence.
+            ConfigurationError, VecgateError: it cannot serve; the message is one sentence.
         """
         try:
             await self.listen()
@@ -104,9 +108,17 @@ class Server:
         self.address = f"{bracketed}:{bound}"
 
     async def open(self) -> None:
-        """Open backends, then accept calls, load models and turn SERVING."""
+        """Open backends, then accept calls, load models and turn SERVING.
+
+        Raises:
+            BackendStartError: a backend cannot be used.
+            ModelUnavailableError: a model to be preloaded cannot be loaded.
+        """
         for each in self._directory.backends:
-            await each.backend.start()
+            try:
+                await each.backend.start()
+            except (ConfigurationError, StoreLockedError, VecgateError) as fault:
+                raise BackendStartError(f"backend {each.name!r}: {fault}") from fault
         await self._directory.refuse_ambiguous_names()
         self._admission.phase = Phase.SERVING
         await self._models.start()

@@ -137,6 +137,7 @@ def test_a_store_in_use_is_told_in_one_sentence(start_server: Any, tmp_path: Pat
     start_server(FAISS)
     result = run_process(FAISS, tmp_path)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert result.stderr.startswith("vecgate-server: backend 'faiss': another process has the store")
 
 
 def test_a_corrupt_store_is_told_in_one_sentence(start_server: Any, tmp_path: Path) -> None:
@@ -145,6 +146,7 @@ def test_a_corrupt_store_is_told_in_one_sentence(start_server: Any, tmp_path: Pa
     catalogue.write_bytes(b"this is no database" * 1_000)
     result = run_process(FAISS, tmp_path)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert "catalogue.db" in result.stderr
 
 
 def test_a_model_that_is_nowhere_is_told_in_one_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.model
 
+SEARCH_DOCUMENT = Path(__file__).parents[2] / "docs" / "search.md"
 MODEL = "all-MiniLM-L6-v2"
 ALL = Selector(all=True)
 WHEN = Timestamp(seconds=1_700_000_000, nanos=123_456_789)
@@ -138,6 +141,15 @@ async def test_only_the_fields_asked_for_come_back(model_stub: VectorSearchServi
     answer = await model_stub.Search(SearchRequest(collection=animals, query=Query(text="cat"), options=bare))
     (match,) = answer.result.matches
     assert (match.HasField("text"), set(match.metadata), match.HasField("vector")) == (False, set(), False)
+
+
+async def test_every_number_of_an_explanation_is_documented(
+    model_stub: VectorSearchServiceAsyncStub, animals: str
+) -> None:
+    documented = set(re.findall(r"^\| `(\w+)` \|", SEARCH_DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
+    options = SearchOptions(explain=True)
+    answer = await model_stub.Search(SearchRequest(collection=animals, query=Query(id="cat"), options=options))
+    assert answer.result.explanation.details.keys() <= documented
 
 
 async def test_a_batch_answers_each_query_and_a_bad_one_fails_alone(
