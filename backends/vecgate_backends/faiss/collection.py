@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
-from vecgate_backends.errors import DimensionMismatchError, TokenInvalidError, VecgateError
+from vecgate_backends.errors import BackendUnavailableError, DimensionMismatchError, TokenInvalidError, VecgateError
 from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.consistency import ConsistencyToken
@@ -252,11 +252,19 @@ class FaissCollection:
 
 
 def _load(entry: CatalogueEntry, files: CollectionFiles) -> _Loaded:
+    """Read the files of a collection; blocks.
+
+    Raises:
+        StorageCorruptError, BackendUnavailableError: the truth is damaged, or a file cannot be read.
+    """
     reader = TruthReader(files.truth, entry.uid)
     try:
         partitions = load_partitions(files, entry.spec, reader)
         connection = open_truth(files.truth, entry.uid, thorough=False)
         return _Loaded(reader, connection, partitions, reader.sequence())
+    except OSError as error:
+        reader.close()
+        raise BackendUnavailableError(f"the files of collection {entry.spec.name!r} cannot be used: {error}") from error
     except BaseException:
         reader.close()
         raise

@@ -25,7 +25,7 @@ class Partition:
     """Head, segments and metadata index of one namespace, following the commits one by one.
 
     Attributes:
-        metadata: the index of its metadata. segments: oldest first.
+        metadata: the index of its metadata. segments: in no order.
         rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 

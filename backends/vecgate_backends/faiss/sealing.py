@@ -74,13 +74,18 @@ class Sealer:
             await self._in_background(lambda: self._remove_files(rebuild))
         except BuildStoppedError:
             return
+        except (OSError, VecgateError) as error:
+            self._pause(f"{type(error).__name__}: {error}")
         except Exception:
-            # A full disk reaches this through Faiss as an error of any type.
-            logger.exception("cannot rebuild the index of collection %s; searches stay right", self._spec.name)
-            self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+            logger.exception("a rebuild broke down")
+            self._pause("unexpected")  # what Faiss raises has any type
         finally:
             partition.rebuilding = False
         self.consider(partition)
+
+    def _pause(self, reason: str) -> None:
+        logger.warning("cannot rebuild the index of collection %s (searches stay right): %s", self._spec.name, reason)
+        self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
 
     async def _register(self, partition: Partition, rebuild: Rebuild, segment: Segment | None) -> None:
         """Commit the segment to the manifest; applying that commit publishes it."""

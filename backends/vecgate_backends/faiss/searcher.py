@@ -80,7 +80,7 @@ def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
     exact = sum(step.count for step in plan.steps if step.ef is None)
     parts = []
     if walks:
-        parts.append(f"HNSW walk over {sum(len(step.block) for step in walks)} records in {len(walks)} segments")
+        parts.append(f"HNSW walk over {sum(len(step.block) for step in walks)} records, segments: {len(walks)}")
     if ranking.starved:
         parts.append(f"exact again over {ranking.starved} of them, where the walk found too few matches")
     if exact or not parts:

@@ -113,7 +113,7 @@ async def test_scores_and_order_are_those_of_the_memory_backend(sealed: FaissCol
 
 async def test_the_plan_tells_what_was_done(sealed: FaissCollection) -> None:
     (walked,) = await sealed.search("", QUERIES[:1], SearchOptions(ef=100))
-    assert walked.explanation.plan.startswith("HNSW walk over 10000 records in 1 segments; exact over 2000 records")
+    assert walked.explanation.plan.startswith("HNSW walk over 10000 records, segments: 1; exact over 2000 records")
     assert walked.explanation.details["namespace_records"] == ROWS - 1400
     # Broader than asked by the dead rows that the walk will meet.
     assert walked.explanation.details["ef"] == np.ceil(100 * 10_000 / (10_000 - 1400))
