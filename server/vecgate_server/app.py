@@ -26,14 +26,14 @@ from vecgate_server.encoders.base import Models
 from vecgate_server.encoders.models import EncoderSettings, ModelPool, ModelSettings
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.interceptors import Admission, CallInterceptor, Phase
-from vecgate_server.service import Handlers, VectorSearchService
-from vecgate_server.service_collections import CollectionHandlers
-from vecgate_server.service_encode import EncodeHandlers
-from vecgate_server.service_info import InfoHandlers
-from vecgate_server.service_read import ReadHandlers
-from vecgate_server.service_search import SearchHandlers
-from vecgate_server.service_search_batch import SearchBatchHandlers
-from vecgate_server.service_write import WriteHandlers
+from vecgate_server.service.collections import CollectionHandlers
+from vecgate_server.service.encode import EncodeHandlers
+from vecgate_server.service.info import InfoHandlers
+from vecgate_server.service.read import ReadHandlers
+from vecgate_server.service.search import SearchHandlers
+from vecgate_server.service.search_batch import SearchBatchHandlers
+from vecgate_server.service.servicer import Handlers, VectorSearchService
+from vecgate_server.service.write import WriteHandlers
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

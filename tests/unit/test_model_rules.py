@@ -9,7 +9,7 @@ import pytest
 from vecgate_backends.records import CollectionSpec, ModelBinding
 from vecgate_server.encoders.base import Encoder, Encoding, ModelDescription, ModelStatus
 from vecgate_server.errors import CollectionUnboundError, ModelMismatchError, ModelNotFoundError
-from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint
+from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint
 
 BOUND = CollectionSpec("bound", 3, model=ModelBinding("small", "sha256:aa"))
 UNBOUND = CollectionSpec("unbound", 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vecgate_backends.errors import TokenInvalidError
-from vecgate_server.page_tokens import listing_digest, page_cursor, page_token
+from vecgate_server.service.page_tokens import listing_digest, page_cursor, page_token
 
 
 def test_a_page_token_is_good_for_its_listing_only() -> None:

@@ -16,13 +16,13 @@ from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order
 from vecgate_backends.records import IDS_ONLY, Fields, MetadataValue, Record, Timestamp
-from vecgate_server import validate_metadata
 from vecgate_server.config import LimitSettings
-from vecgate_server.translate_filters import filter_from_wire
-from vecgate_server.translate_metadata import metadata_from_wire, metadata_to_wire, value_from_wire, value_to_wire
-from vecgate_server.translate_records import record_to_wire, return_fields
-from vecgate_server.translate_search import leave_out, search_plan, search_result
-from vecgate_server.translate_vectors import vector_to_wire
+from vecgate_server.translate.filters import filter_from_wire
+from vecgate_server.translate.metadata import metadata_from_wire, metadata_to_wire, value_from_wire, value_to_wire
+from vecgate_server.translate.records import record_to_wire, return_fields
+from vecgate_server.translate.search import leave_out, search_plan, search_result
+from vecgate_server.translate.vectors import vector_to_wire
+from vecgate_server.validate import metadata_rules
 
 LIMITS = LimitSettings()
 
@@ -30,7 +30,7 @@ plain_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"
 names = st.text("abc éπ.[]", min_size=1, max_size=20)
 timestamps = st.builds(
     Timestamp,
-    st.integers(validate_metadata.EARLIEST_SECOND, validate_metadata.LATEST_SECOND),
+    st.integers(metadata_rules.EARLIEST_SECOND, metadata_rules.LATEST_SECOND),
     st.integers(0, 999_999_999),
 )
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -77,7 +77,7 @@ def test_a_value_comes_back_with_its_type(value: MetadataValue) -> None:
     wire = Value.FromString(value_to_wire(value).SerializeToString())
     back = value_from_wire(wire)
     assert (type(back), back) == (type(value), value)
-    validate_metadata.value(wire, "value")
+    metadata_rules.value(wire, "value")
 
 
 @given(st.dictionaries(names, values, max_size=4))

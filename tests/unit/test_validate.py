@@ -15,10 +15,10 @@ from vecgate.v1.metadata_pb2 import Value
 from vecgate.v1.vector_pb2 import FloatList, Vector
 from vecgate_backends.errors import DimensionMismatchError, InvalidArgumentError
 from vecgate_backends.records import Metric
-from vecgate_server import validate, validate_metadata
 from vecgate_server.config import LimitSettings
 from vecgate_server.errors import LimitExceededError, NotFiniteError, ZeroVectorError
-from vecgate_server.validate_vectors import MAX_LENGTH, read_vector, read_vectors
+from vecgate_server.validate import argument_rules, metadata_rules
+from vecgate_server.validate.vectors import MAX_LENGTH, read_vector, read_vectors
 
 
 def packed(*components: float) -> Vector:
@@ -27,13 +27,13 @@ def packed(*components: float) -> Vector:
 
 @pytest.mark.parametrize("identifier", ["a", "é" * 256, "😀" * 128, "a b", "\u200b", '"', "x" * 512])
 def test_a_good_id_passes(identifier: str) -> None:
-    assert validate.record_id(identifier, "id") == identifier
+    assert argument_rules.record_id(identifier, "id") == identifier
 
 
 @pytest.mark.parametrize("identifier", ["", "x" * 513, "é" * 257, "a\tb", "\x7f", "\x85", "\0"])
 def test_a_bad_id_is_refused(identifier: str) -> None:
     with pytest.raises(InvalidArgumentError) as refused:
-        validate.record_id(identifier, "records[3].id")
+        argument_rules.record_id(identifier, "records[3].id")
     assert [violation.field for violation in refused.value.violations] == ["records[3].id"]
 
 
@@ -42,7 +42,7 @@ def test_an_id_passes_exactly_by_its_bytes_and_control_characters(identifier: st
     size = len(identifier.encode())
     good = 1 <= size <= 512 and all(unicodedata.category(character) != "Cc" for character in identifier)
     try:
-        validate.record_id(identifier, "id")
+        argument_rules.record_id(identifier, "id")
     except InvalidArgumentError:
         assert not good
     else:
@@ -51,13 +51,13 @@ def test_an_id_passes_exactly_by_its_bytes_and_control_characters(identifier: st
 
 @pytest.mark.parametrize("name", ["a", "9", "a-b", "a--b", "a" * 45])
 def test_a_good_collection_name_passes(name: str) -> None:
-    assert validate.collection_name(name) == name
+    assert argument_rules.collection_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "-", "a-", "-a", "A", "a_b", "a" * 46, "a\n"])
 def test_a_bad_collection_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        validate.collection_name(name)
+        argument_rules.collection_name(name)
 
 
 @pytest.mark.parametrize(
@@ -65,45 +65,45 @@ def test_a_bad_collection_name_is_refused(name: str) -> None:
 )
 def test_a_namespace_is_up_to_64_printable_characters(name: str, good: bool) -> None:
     if good:
-        assert validate.namespace(name) == name
+        assert argument_rules.namespace(name) == name
     else:
         with pytest.raises(InvalidArgumentError):
-            validate.namespace(name)
+            argument_rules.namespace(name)
 
 
 @pytest.mark.parametrize("name", ["", "$a", "__a", 'a"b', "a\nb", "é" * 65])
 def test_a_bad_metadata_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        validate_metadata.field_name(name, "field")
+        metadata_rules.field_name(name, "field")
 
 
 @pytest.mark.parametrize("name", ["a", "_a", "a$", "a.b c[0]", "é" * 64])
 def test_a_good_metadata_name_passes(name: str) -> None:
-    assert validate_metadata.field_name(name, "field") == name
+    assert metadata_rules.field_name(name, "field") == name
 
 
 def test_metadata_is_measured_in_bytes_of_names_and_values() -> None:
     fields = {"é": Value(string_value="ab"), "n": Value(int_value=1)}
-    validate_metadata.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=13))
+    metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=13))
     with pytest.raises(LimitExceededError, match="13 bytes"):
-        validate_metadata.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=12))
+        metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=12))
     with pytest.raises(LimitExceededError, match="2 fields"):
-        validate_metadata.metadata(fields, "metadata", LimitSettings(max_metadata_fields=1))
+        metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_fields=1))
 
 
 def test_text_may_hold_tabs_and_line_ends() -> None:
-    validate_metadata.value(Value(string_value="a\tb\r\nc"), "value")
+    metadata_rules.value(Value(string_value="a\tb\r\nc"), "value")
 
 
 def test_a_text_is_measured_in_bytes() -> None:
-    assert validate.text("é" * 5, "text", 10)
+    assert argument_rules.text("é" * 5, "text", 10)
     with pytest.raises(LimitExceededError, match="11 bytes"):
-        validate.text("é" * 5 + "e", "text", 10)
+        argument_rules.text("é" * 5 + "e", "text", 10)
 
 
 @pytest.mark.parametrize(("asked", "size"), [(None, 100), (0, 100), (7, 7), (5_000, 1_000)])
 def test_a_page_size_is_coerced(asked: int | None, size: int) -> None:
-    assert validate.page_size(asked, 1_000) == size
+    assert argument_rules.page_size(asked, 1_000) == size
 
 
 def test_vectors_are_read_in_bulk_and_each_fault_stays_with_its_row() -> None:

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp as WireTimestamp
 from vecgate.v1.metadata_pb2 import Value
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_server.errors import LimitExceededError, MetadataValueError, MetadataValueUnsetError
-from vecgate_server.validate import CONTROL_CHARACTER
+from vecgate_server.validate.argument_rules import CONTROL_CHARACTER
 
 if TYPE_CHECKING:
     from vecgate_server.config import LimitSettings

@@ -5,17 +5,17 @@ from __future__ import annotations
 from vecgate.v1 import search_pb2 as wire
 from vecgate_backends.answers import Hits
 from vecgate_backends.errors import PreconditionError
-from vecgate_server import validate
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
-from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
-from vecgate_server.query_intake import QueryIntake
-from vecgate_server.service_search import VECTOR_ONLY
+from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.service.query_intake import QueryIntake
+from vecgate_server.service.search import VECTOR_ONLY
 from vecgate_server.status import item_error
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
-from vecgate_server.translate_search import SearchPlan, leave_out, search_plan, search_result
+from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
+from vecgate_server.validate import argument_rules
 
 
 class SearchBatchHandlers:
@@ -29,10 +29,10 @@ class SearchBatchHandlers:
     async def search_batch(self, request: wire.SearchBatchRequest) -> wire.SearchBatchResponse:
         """Answer every query in the request's order."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
-        validate.batch(request.queries, "queries", self._limits.max_batch)
+        namespace = argument_rules.namespace(request.namespace)
+        argument_rules.batch(request.queries, "queries", self._limits.max_batch)
         plan = search_plan(request.options, "options", self._limits)
-        located = await self._directory.collection(validate.collection_name(request.collection))
+        located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
 
         response = wire.SearchBatchResponse()

@@ -6,18 +6,18 @@ from vecgate.v1 import write_pb2 as wire
 from vecgate_backends.contract import MetadataChanges
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
 from vecgate_backends.records import Acknowledgement
-from vecgate_server import validate, validate_metadata
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
-from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
-from vecgate_server.record_intake import RecordIntake
+from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.service.record_intake import RecordIntake
 from vecgate_server.status import item_error
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_enums import ACKNOWLEDGEMENTS, TRUNCATION_ON_WRITE, WRITE_MODES
-from vecgate_server.translate_filters import selector_from_wire
-from vecgate_server.translate_metadata import metadata_from_wire
-from vecgate_server.translate_outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.translate.enums import ACKNOWLEDGEMENTS, TRUNCATION_ON_WRITE, WRITE_MODES
+from vecgate_server.translate.filters import selector_from_wire
+from vecgate_server.translate.metadata import metadata_from_wire
+from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.validate import argument_rules, metadata_rules
 
 
 class WriteHandlers:
@@ -31,11 +31,11 @@ class WriteHandlers:
     async def upsert(self, request: wire.UpsertRequest) -> wire.UpsertResponse:
         """Store the good records of a batch, encoding texts that come without a vector."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
-        validate.batch(request.records, "records", self._limits.max_batch)
-        mode = validate.choice(request.mode, WRITE_MODES, "mode")
+        namespace = argument_rules.namespace(request.namespace)
+        argument_rules.batch(request.records, "records", self._limits.max_batch)
+        mode = argument_rules.choice(request.mode, WRITE_MODES, "mode")
         acknowledgement = _acknowledgement(request)
-        long_text = validate.choice(request.truncation, TRUNCATION_ON_WRITE, "truncation")
+        long_text = argument_rules.choice(request.truncation, TRUNCATION_ON_WRITE, "truncation")
         located = await self._open(request.collection)
         fingerprint = request.vector_fingerprint if request.HasField("vector_fingerprint") else None
         check_vector_fingerprint(fingerprint, located.spec, "vector_fingerprint")
@@ -58,7 +58,7 @@ class WriteHandlers:
     async def update_metadata(self, request: wire.UpdateMetadataRequest) -> wire.UpdateMetadataResponse:
         """Set and remove metadata fields of the selected records."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits)
         changes = self._changes(request)
         acknowledgement = _acknowledgement(request)
@@ -76,7 +76,7 @@ class WriteHandlers:
     async def delete(self, request: wire.DeleteRequest) -> wire.DeleteResponse:
         """Remove the selected records, or only count them."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits)
         acknowledgement = _acknowledgement(request)
         located = await self._open(request.collection)
@@ -91,7 +91,7 @@ class WriteHandlers:
         )
 
     async def _open(self, name: str) -> LocatedCollection:
-        return await self._directory.collection(validate.collection_name(name))
+        return await self._directory.collection(argument_rules.collection_name(name))
 
     async def _encode(
         self,
@@ -115,17 +115,17 @@ class WriteHandlers:
     def _changes(self, request: wire.UpdateMetadataRequest) -> MetadataChanges:
         if not (request.set or request.remove):
             raise InvalidArgumentError.at("set", "name at least one field in set or remove")
-        validate_metadata.metadata(request.set, "set", self._limits)
+        metadata_rules.metadata(request.set, "set", self._limits)
         for position, name in enumerate(request.remove):
             path = f"remove[{position}]"
-            validate_metadata.field_name(name, path)
+            metadata_rules.field_name(name, path)
             if name in request.set:
                 raise InvalidArgumentError.at(path, f'field "{name}" is both set and removed')
         return MetadataChanges(set=metadata_from_wire(request.set), remove=frozenset(request.remove))
 
 
 def _acknowledgement(request: wire.UpsertRequest | wire.UpdateMetadataRequest | wire.DeleteRequest) -> Acknowledgement:
-    return validate.choice(request.acknowledgement, ACKNOWLEDGEMENTS, "acknowledgement")
+    return argument_rules.choice(request.acknowledgement, ACKNOWLEDGEMENTS, "acknowledgement")
 
 
 def _too_long(

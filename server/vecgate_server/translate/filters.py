@@ -12,9 +12,9 @@ from vecgate_backends.contract import ByFilter, ByIds, Everything, Selector
 from vecgate_backends.errors import FieldViolation, FilterSyntaxError, FilterTypeError, InvalidArgumentError
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order, Scalar
 from vecgate_backends.records import Timestamp
-from vecgate_server import validate, validate_metadata
 from vecgate_server.errors import LimitExceededError
-from vecgate_server.translate_metadata import value_from_wire
+from vecgate_server.translate.metadata import value_from_wire
+from vecgate_server.validate import argument_rules, metadata_rules
 
 if TYPE_CHECKING:
     from vecgate_server.config import LimitSettings
@@ -37,7 +37,7 @@ def filter_from_wire(message: filter_pb2.Filter, path: str, limits: LimitSetting
         raise LimitExceededError.at(
             path, f"is nested {depth} deep; limits.max_filter_depth is {limits.max_filter_depth}"
         )
-    validate.at_most(terms, path, "max_filter_terms", limits.max_filter_terms, what="conditions and values")
+    argument_rules.at_most(terms, path, "max_filter_terms", limits.max_filter_terms, what="conditions and values")
     return node
 
 
@@ -45,7 +45,7 @@ def selector_from_wire(message: filter_pb2.Selector, path: str, limits: LimitSet
     """Read a selector; one of ids, filter and all must be set, and all must be true."""
     match message.WhichOneof("selection"):
         case "ids":
-            return ByIds(validate.record_ids(message.ids.ids, f"{path}.ids.ids"))
+            return ByIds(argument_rules.record_ids(message.ids.ids, f"{path}.ids.ids"))
         case "filter":
             return ByFilter(filter_from_wire(message.filter, f"{path}.filter", limits))
         case "all" if message.all:
@@ -79,7 +79,7 @@ def _children(message: filter_pb2.FilterList, path: str) -> tuple[Filter, ...]:
 
 
 def _condition(message: filter_pb2.Condition, path: str) -> Filter:
-    field = validate_metadata.field_name(message.field, f"{path}.field")
+    field = metadata_rules.field_name(message.field, f"{path}.field")
     test = message.WhichOneof("test")
     match test:
         case "eq":
@@ -107,7 +107,7 @@ def _compare(field: str, order: Order, operand: Scalar, path: str) -> Compare:
 
 
 def _scalar(message: Value, path: str) -> Scalar:
-    validate_metadata.value(message, path)
+    metadata_rules.value(message, path)
     value = value_from_wire(message)
     if isinstance(value, tuple):
         raise FilterTypeError.at(path, "takes one value, not a list; eq with a string means 'contains' on a list")

@@ -11,15 +11,15 @@ from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import IDS_ONLY, Record
-from vecgate_server import validate
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import LongText
 from vecgate_server.errors import NotYetError
-from vecgate_server.translate_enums import MATCHES_AS_COLUMNS, TRUNCATION_ON_READ
-from vecgate_server.translate_filters import filter_from_wire
-from vecgate_server.translate_metadata import metadata_to_wire, value_to_wire
-from vecgate_server.translate_records import return_fields
-from vecgate_server.translate_vectors import floats_to_bytes, vector_to_wire
+from vecgate_server.translate.enums import MATCHES_AS_COLUMNS, TRUNCATION_ON_READ
+from vecgate_server.translate.filters import filter_from_wire
+from vecgate_server.translate.metadata import metadata_to_wire, value_to_wire
+from vecgate_server.translate.records import return_fields
+from vecgate_server.translate.vectors import floats_to_bytes, vector_to_wire
+from vecgate_server.validate import argument_rules
 
 DEFAULT_TOP_K = 10
 NOT_YET: Mapping[str, str] = {
@@ -54,13 +54,13 @@ def search_plan(message: wire.SearchOptions, path: str, limits: LimitSettings) -
         if message.HasField(field):
             raise NotYetError(f"{path}.{field}: {reason}")
     chosen = return_fields(message.fields if message.HasField("fields") else None, f"{path}.fields")
-    as_columns = validate.choice(message.layout, MATCHES_AS_COLUMNS, f"{path}.layout")
+    as_columns = argument_rules.choice(message.layout, MATCHES_AS_COLUMNS, f"{path}.layout")
     if as_columns:
         if message.HasField("fields") and not chosen.fields.nothing:
             raise InvalidArgumentError.at(f"{path}.fields", "columns carry ids and scores only; leave it out")
         chosen = replace(chosen, fields=IDS_ONLY)
     options = SearchOptions(
-        top_k=validate.count_up_to(
+        top_k=argument_rules.count_up_to(
             message.top_k if message.HasField("top_k") else None,
             f"{path}.top_k",
             "max_top_k",
@@ -77,7 +77,7 @@ def search_plan(message: wire.SearchOptions, path: str, limits: LimitSettings) -
         as_columns=as_columns,
         as_floats=chosen.as_floats,
         explain=message.explain,
-        long_text=validate.choice(message.truncation, TRUNCATION_ON_READ, f"{path}.truncation"),
+        long_text=argument_rules.choice(message.truncation, TRUNCATION_ON_READ, f"{path}.truncation"),
         vector_fingerprint=message.vector_fingerprint if message.HasField("vector_fingerprint") else None,
     )
 
@@ -105,7 +105,7 @@ def leave_out(hits: Hits, identifier: str, top_k: int) -> Hits:
 
 
 def _threshold(message: wire.SearchOptions, path: str) -> float | None:
-    return validate.finite(message.score_threshold, path) if message.HasField("score_threshold") else None
+    return argument_rules.finite(message.score_threshold, path) if message.HasField("score_threshold") else None
 
 
 def _with_parameters(options: SearchOptions, message: wire.SearchParameters, path: str) -> SearchOptions:
@@ -114,8 +114,10 @@ def _with_parameters(options: SearchOptions, message: wire.SearchParameters, pat
     return replace(
         options,
         exact=message.exact,
-        ef=validate.within(message.ef, f"{path}.ef", 1, 10_000) if message.HasField("ef") else None,
-        nprobe=validate.within(message.nprobe, f"{path}.nprobe", 1, 65_536) if message.HasField("nprobe") else None,
+        ef=argument_rules.within(message.ef, f"{path}.ef", 1, 10_000) if message.HasField("ef") else None,
+        nprobe=argument_rules.within(message.nprobe, f"{path}.nprobe", 1, 65_536)
+        if message.HasField("nprobe")
+        else None,
     )
 
 

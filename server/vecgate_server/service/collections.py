@@ -15,14 +15,15 @@ from vecgate_backends.errors import (
     UnsupportedError,
 )
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, ModelBinding, Timestamp
-from vecgate_server import page_tokens, validate
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import ConfiguredBackend, Directory
 from vecgate_server.encoders.base import Models
 from vecgate_server.errors import NotYetError
-from vecgate_server.model_rules import check_dimensions
-from vecgate_server.translate_enums import METRICS
-from vecgate_server.translate_outcomes import collection_to_wire
+from vecgate_server.service import page_tokens
+from vecgate_server.service.model_rules import check_dimensions
+from vecgate_server.translate.enums import METRICS
+from vecgate_server.translate.outcomes import collection_to_wire
+from vecgate_server.validate import argument_rules
 
 QUANTIZATIONS: Mapping[int, bool] = {
     wire.QUANTIZATION_UNSPECIFIED: True,
@@ -59,7 +60,7 @@ class CollectionHandlers:
 
     async def get(self, request: wire.GetCollectionRequest) -> wire.GetCollectionResponse:
         """Describe a collection and count its records."""
-        located = await self._directory.collection(validate.collection_name(request.name, "name"))
+        located = await self._directory.collection(argument_rules.collection_name(request.name, "name"))
         size = await located.collection.size()
         shown = sorted(size.namespaces.items())[: self._limits.max_page_size]
         return wire.GetCollectionResponse(
@@ -71,7 +72,7 @@ class CollectionHandlers:
 
     async def list_page(self, request: wire.ListCollectionsRequest) -> wire.ListCollectionsResponse:
         """Page through the collections of all backends, by name."""
-        size = validate.page_size(request.page_size, self._limits.max_page_size)
+        size = argument_rules.page_size(request.page_size, self._limits.max_page_size)
         after = page_tokens.page_cursor(request.page_token, _LISTING) or ""
         rest = [located for located in await self._directory.specs() if located.spec.name > after]
         page = rest[:size]
@@ -83,20 +84,22 @@ class CollectionHandlers:
 
     async def delete(self, request: wire.DeleteCollectionRequest) -> wire.DeleteCollectionResponse:
         """Remove a collection and all its records."""
-        await self._directory.delete(validate.collection_name(request.name, "name"))
+        await self._directory.delete(argument_rules.collection_name(request.name, "name"))
         return wire.DeleteCollectionResponse()
 
     async def _spec(self, request: wire.CreateCollectionRequest) -> CollectionSpec:
         spec = CollectionSpec(
-            name=validate.collection_name(request.name, "name"),
+            name=argument_rules.collection_name(request.name, "name"),
             dimension=0,
-            metric=validate.choice(request.metric, METRICS, "metric"),
+            metric=argument_rules.choice(request.metric, METRICS, "metric"),
             index=_index(request.index),
             created=_now(),
         )
         if request.WhichOneof("source") == "unbound":
             most = self._limits.max_dimension
-            return replace(spec, dimension=validate.within(request.unbound.dimension, "unbound.dimension", 1, most))
+            return replace(
+                spec, dimension=argument_rules.within(request.unbound.dimension, "unbound.dimension", 1, most)
+            )
         encoder = await self._models.encoder(request.model.name or None)
         model = encoder.description
         if request.model.HasField("dimensions"):
@@ -118,12 +121,12 @@ def _index(message: wire.IndexConfig) -> IndexConfig | None:
 
 
 def _hnsw(message: wire.HnswIndex) -> HnswIndex:
-    if not validate.choice(message.quantization, QUANTIZATIONS, "index.hnsw.quantization"):
+    if not argument_rules.choice(message.quantization, QUANTIZATIONS, "index.hnsw.quantization"):
         raise NotYetError("index.hnsw.quantization: this version keeps float32 only")
     index = HnswIndex(**{field.name: value for field, value in message.ListFields() if field.name != "quantization"})
-    validate.within(index.m, "index.hnsw.m", 4, 128)
-    validate.within(index.ef_construction, "index.hnsw.ef_construction", 16, 2_000)
-    validate.within(index.ef, "index.hnsw.ef", 1, 10_000)
+    argument_rules.within(index.m, "index.hnsw.m", 4, 128)
+    argument_rules.within(index.ef_construction, "index.hnsw.ef_construction", 16, 2_000)
+    argument_rules.within(index.ef, "index.hnsw.ef", 1, 10_000)
     return index
 
 

@@ -9,15 +9,15 @@ from vecgate.v1.model_pb2 import ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText
 from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError
 from vecgate_backends.records import Fields, FloatMatrix
-from vecgate_server import validate
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
-from vecgate_server.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
-from vecgate_server.translate_search import SearchPlan, leave_out, search_plan, search_result
-from vecgate_server.validate_vectors import read_vector
+from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
+from vecgate_server.validate import argument_rules
+from vecgate_server.validate.vectors import read_vector
 
 VECTOR_ONLY = Fields(text=False, metadata=False, vector=True)
 
@@ -43,9 +43,9 @@ class SearchHandlers:
     async def search(self, request: wire.SearchRequest) -> wire.SearchResponse:
         """Find the nearest records to a text, a vector or a stored record."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         plan = search_plan(request.options, "options", self._limits)
-        located = await self._directory.collection(validate.collection_name(request.collection))
+        located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
         query = await self._query_vector(request.query, located, namespace, plan, clock)
         options = plan.options
@@ -77,7 +77,7 @@ class SearchHandlers:
     async def _encoded(
         self, text: str, located: LocatedCollection, long_text: LongText, clock: CallClock
     ) -> QueryVector:
-        validate.text(text, "query.text", self._limits.max_text_bytes)
+        argument_rules.text(text, "query.text", self._limits.max_text_bytes)
         encoder = await bound_encoder(self._models, located.spec)
         encoding = await encoder.encode([text], Role.QUERY, long_text=long_text)
         clock.encoding = encoding.timings
@@ -91,7 +91,7 @@ class SearchHandlers:
 async def _stored(
     identifier: str, located: LocatedCollection, namespace: str, token: str | None, clock: CallClock
 ) -> QueryVector:
-    validate.record_id(identifier, "query.id")
+    argument_rules.record_id(identifier, "query.id")
     (record,) = await clock.backend(
         located.collection.get(namespace, [identifier], VECTOR_ONLY, consistency_token=token)
     )

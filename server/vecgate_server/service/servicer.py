@@ -20,13 +20,13 @@ from vecgate.v1 import (
 )
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceServicer
 from vecgate_server.errors import NotYetError
-from vecgate_server.service_collections import CollectionHandlers
-from vecgate_server.service_encode import EncodeHandlers
-from vecgate_server.service_info import InfoHandlers
-from vecgate_server.service_read import ReadHandlers
-from vecgate_server.service_search import SearchHandlers
-from vecgate_server.service_search_batch import SearchBatchHandlers
-from vecgate_server.service_write import WriteHandlers
+from vecgate_server.service.collections import CollectionHandlers
+from vecgate_server.service.encode import EncodeHandlers
+from vecgate_server.service.info import InfoHandlers
+from vecgate_server.service.read import ReadHandlers
+from vecgate_server.service.search import SearchHandlers
+from vecgate_server.service.search_batch import SearchBatchHandlers
+from vecgate_server.service.write import WriteHandlers
 
 Context = Any
 """gRPC's context; the interceptor deals with it, handlers never do."""

@@ -6,14 +6,15 @@ from vecgate.v1 import read_pb2 as wire
 from vecgate_backends.contract import ByFilter, ByIds, Everything, Selector
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import Timestamp
-from vecgate_server import page_tokens, validate, validate_metadata
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
+from vecgate_server.service import page_tokens
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_filters import filter_from_wire, selector_from_wire
-from vecgate_server.translate_metadata import value_to_wire
-from vecgate_server.translate_outcomes import timings_to_wire
-from vecgate_server.translate_records import ReturnFields, records_to_wire, return_fields
+from vecgate_server.translate.filters import filter_from_wire, selector_from_wire
+from vecgate_server.translate.metadata import value_to_wire
+from vecgate_server.translate.outcomes import timings_to_wire
+from vecgate_server.translate.records import ReturnFields, records_to_wire, return_fields
+from vecgate_server.validate import argument_rules, metadata_rules
 
 
 class ReadHandlers:
@@ -26,7 +27,7 @@ class ReadHandlers:
     async def get(self, request: wire.GetRequest) -> wire.GetResponse:
         """Read records by ids, in their order, or the first that a filter selects."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits)
         chosen = return_fields(request.fields if request.HasField("fields") else None, "fields")
         limit = self._count(request, "limit")
@@ -34,7 +35,9 @@ class ReadHandlers:
         located = await self._open(request.collection)
         match selector:
             case ByIds(ids):
-                validate.at_most(len(ids), "selector.ids.ids", "max_page_size", self._limits.max_page_size, what="ids")
+                argument_rules.at_most(
+                    len(ids), "selector.ids.ids", "max_page_size", self._limits.max_page_size, what="ids"
+                )
                 response = await _get_by_ids(located, namespace, ids, chosen, token, clock)
             case ByFilter(filter=node):
                 response = await _get_first(located, namespace, node, chosen, token, limit, clock)
@@ -46,7 +49,7 @@ class ReadHandlers:
     async def count(self, request: wire.CountRequest) -> wire.CountResponse:
         """Count the selected records, exactly."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         selector: Selector = Everything()
         if request.HasField("selector"):
             selector = selector_from_wire(request.selector, "selector", self._limits)
@@ -57,7 +60,7 @@ class ReadHandlers:
     async def list_page(self, request: wire.ListRequest) -> wire.ListResponse:
         """Page through the records that match."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
+        namespace = argument_rules.namespace(request.namespace)
         node = self._filter(request)
         chosen = return_fields(request.fields if request.HasField("fields") else None, "fields")
         located = await self._open(request.collection)
@@ -68,7 +71,7 @@ class ReadHandlers:
                 namespace,
                 node,
                 cursor=page_tokens.page_cursor(request.page_token, listing),
-                limit=validate.page_size(request.page_size, self._limits.max_page_size),
+                limit=argument_rules.page_size(request.page_size, self._limits.max_page_size),
                 fields=chosen.fields,
                 consistency_token=_token(request),
             )
@@ -82,8 +85,8 @@ class ReadHandlers:
     async def field_stats(self, request: wire.FieldStatsRequest) -> wire.FieldStatsResponse:
         """Describe a metadata field over the records that match."""
         clock = CallClock()
-        namespace = validate.namespace(request.namespace)
-        field = validate_metadata.field_name(request.field, "field")
+        namespace = argument_rules.namespace(request.namespace)
+        field = metadata_rules.field_name(request.field, "field")
         node = self._filter(request)
         limit = self._count(request, "limit")
         located = await self._open(request.collection)
@@ -102,15 +105,15 @@ class ReadHandlers:
         return response
 
     async def _open(self, name: str) -> LocatedCollection:
-        return await self._directory.collection(validate.collection_name(name))
+        return await self._directory.collection(argument_rules.collection_name(name))
 
     def _filter(self, request: wire.ListRequest | wire.FieldStatsRequest) -> Filter | None:
         return filter_from_wire(request.filter, "filter", self._limits) if request.HasField("filter") else None
 
     def _count(self, request: wire.GetRequest | wire.FieldStatsRequest, field: str) -> int:
         asked = request.limit if request.HasField("limit") else None
-        return validate.count_up_to(
-            asked, field, "max_page_size", self._limits.max_page_size, default=validate.DEFAULT_PAGE_SIZE
+        return argument_rules.count_up_to(
+            asked, field, "max_page_size", self._limits.max_page_size, default=argument_rules.DEFAULT_PAGE_SIZE
         )
 
 

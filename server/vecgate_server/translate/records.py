@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from vecgate.v1 import record_pb2
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import Fields, Record
-from vecgate_server import validate
-from vecgate_server.translate_enums import VECTORS_AS_FLOATS
-from vecgate_server.translate_metadata import metadata_to_wire
-from vecgate_server.translate_vectors import vector_to_wire
+from vecgate_server.translate.enums import VECTORS_AS_FLOATS
+from vecgate_server.translate.metadata import metadata_to_wire
+from vecgate_server.translate.vectors import vector_to_wire
+from vecgate_server.validate import argument_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def return_fields(message: record_pb2.ReturnFields | None, path: str) -> ReturnF
         metadata = _metadata_choice(message.metadata, f"{path}.metadata")
     return ReturnFields(
         Fields(text=message.text, metadata=metadata, vector=message.vector),
-        validate.choice(message.vector_encoding, VECTORS_AS_FLOATS, f"{path}.vector_encoding"),
+        argument_rules.choice(message.vector_encoding, VECTORS_AS_FLOATS, f"{path}.vector_encoding"),
     )
 
 

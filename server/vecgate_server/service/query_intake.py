@@ -12,10 +12,10 @@ from vecgate.v1.search_pb2 import BatchQuery
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError, VecgateError
 from vecgate_backends.records import CollectionSpec, FloatMatrix, Record
-from vecgate_server import validate
 from vecgate_server.config import LimitSettings
-from vecgate_server.translate_filters import filter_from_wire
-from vecgate_server.validate_vectors import read_vectors
+from vecgate_server.translate.filters import filter_from_wire
+from vecgate_server.validate import argument_rules
+from vecgate_server.validate.vectors import read_vectors
 
 
 class QueryIntake:
@@ -92,9 +92,9 @@ class QueryIntake:
     def _check_input(self, query: BatchQuery, path: str) -> None:
         match query.query.WhichOneof("input"):
             case "text":
-                validate.text(query.query.text, f"{path}.text", self._limits.max_text_bytes)
+                argument_rules.text(query.query.text, f"{path}.text", self._limits.max_text_bytes)
             case "id":
-                validate.record_id(query.query.id, f"{path}.id")
+                argument_rules.record_id(query.query.id, f"{path}.id")
             case None:
                 raise InvalidArgumentError.at(path, "set one of text, vector and id")
 

@@ -9,7 +9,7 @@ from vecgate.v1 import server_info_pb2 as wire
 from vecgate_backends.contract import Capabilities
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import ConfiguredBackend, Directory
-from vecgate_server.translate_enums import METRICS_TO_WIRE
+from vecgate_server.translate.enums import METRICS_TO_WIRE
 
 VERSION = version("vecgate")
 

@@ -9,11 +9,11 @@ import numpy as np
 from vecgate.v1.record_pb2 import Record
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
 from vecgate_backends.records import CollectionSpec, FloatMatrix, RecordBatch
-from vecgate_server import validate, validate_metadata
 from vecgate_server.config import LimitSettings
 from vecgate_server.errors import CollectionUnboundError
-from vecgate_server.translate_metadata import metadata_from_wire
-from vecgate_server.validate_vectors import read_vectors
+from vecgate_server.translate.metadata import metadata_from_wire
+from vecgate_server.validate import argument_rules, metadata_rules
+from vecgate_server.validate.vectors import read_vectors
 
 
 class RecordIntake:
@@ -92,12 +92,12 @@ def _fault(record: Record, row: int, limits: LimitSettings) -> VecgateError | No
     """Check all of a record but the numbers of its vector."""
     path = f"records[{row}]"
     try:
-        validate.record_id(record.id, f"{path}.id")
+        argument_rules.record_id(record.id, f"{path}.id")
         if record.HasField("text"):
-            validate.text(record.text, f"{path}.text", limits.max_text_bytes)
+            argument_rules.text(record.text, f"{path}.text", limits.max_text_bytes)
         elif not record.HasField("vector"):
             raise InvalidArgumentError.at(path, "needs text, a vector or both")
-        validate_metadata.metadata(record.metadata, f"{path}.metadata", limits)
+        metadata_rules.metadata(record.metadata, f"{path}.metadata", limits)
     except InvalidArgumentError as fault:
         return fault
     return None

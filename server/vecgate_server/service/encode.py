@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from vecgate.v1 import encode_pb2, model_pb2
 from vecgate_backends.errors import InvalidArgumentError
-from vecgate_server import validate
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models
-from vecgate_server.model_rules import check_dimensions, text_too_long
+from vecgate_server.service.model_rules import check_dimensions, text_too_long
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_enums import ROLES, TRUNCATION_ON_READ, VECTORS_AS_FLOATS
-from vecgate_server.translate_outcomes import (
+from vecgate_server.translate.enums import ROLES, TRUNCATION_ON_READ, VECTORS_AS_FLOATS
+from vecgate_server.translate.outcomes import (
     encoded_text_to_wire,
     model_info_to_wire,
     model_ref_to_wire,
     timings_to_wire,
 )
-from vecgate_server.translate_vectors import vector_to_wire
+from vecgate_server.translate.vectors import vector_to_wire
+from vecgate_server.validate import argument_rules
 
 
 class EncodeHandlers:
@@ -29,14 +29,14 @@ class EncodeHandlers:
     async def encode(self, request: encode_pb2.EncodeRequest) -> encode_pb2.EncodeResponse:
         """Encode texts in the request's order."""
         clock = CallClock()
-        validate.batch(request.texts, "texts", self._limits.max_batch)
+        argument_rules.batch(request.texts, "texts", self._limits.max_batch)
         for row, text in enumerate(request.texts):
-            validate.text(text, f"texts[{row}]", self._limits.max_text_bytes)
+            argument_rules.text(text, f"texts[{row}]", self._limits.max_text_bytes)
         if request.role == encode_pb2.ROLE_UNSPECIFIED:
             raise InvalidArgumentError.at("role", "is required: ROLE_QUERY or ROLE_DOCUMENT")
-        role = validate.choice(request.role, ROLES, "role")
-        long_text = validate.choice(request.truncation, TRUNCATION_ON_READ, "truncation")
-        as_floats = validate.choice(request.vector_encoding, VECTORS_AS_FLOATS, "vector_encoding")
+        role = argument_rules.choice(request.role, ROLES, "role")
+        long_text = argument_rules.choice(request.truncation, TRUNCATION_ON_READ, "truncation")
+        as_floats = argument_rules.choice(request.vector_encoding, VECTORS_AS_FLOATS, "vector_encoding")
         encoder = await self._models.encoder(request.model or None)
         model = encoder.description
         if request.HasField("dimensions"):

@@ -8,8 +8,8 @@ from vecgate.v1.outcome_pb2 import EncodedText, Timings
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig
 from vecgate_server.encoders.base import Encoding, ModelDescription, ModelStatus
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate_enums import METRICS_TO_WIRE, MODEL_STATES_TO_WIRE
-from vecgate_server.translate_metadata import timestamp_to_wire
+from vecgate_server.translate.enums import METRICS_TO_WIRE, MODEL_STATES_TO_WIRE
+from vecgate_server.translate.metadata import timestamp_to_wire
 
 
 def timings_to_wire(clock: CallClock) -> Timings:

@@ -1,0 +1,1 @@
+"""The RPCs: each validates, calls encoder and backend, and translates back."""
