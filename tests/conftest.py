@@ -77,13 +77,19 @@ class ServerProcess:
 StartServer = Callable[[dict[str, Any]], ServerProcess]
 
 
+@pytest.fixture(scope="session")
+def graph_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graphs of this session: whoever needs one first makes it."""
+    return tmp_path_factory.mktemp("graphs")
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, graph_directory: Path) -> Iterator[StartServer]:
     """Start a server process on settings; relative paths in them lie in the test's own folder."""
     started: list[ServerProcess] = []
 
     def start(settings: dict[str, Any]) -> ServerProcess:
-        server = ServerProcess(tmp_path, settings)
+        server = ServerProcess(tmp_path, {"encoder": {"graph_directory": str(graph_directory)}} | settings)
         started.append(server)
         return server
 
@@ -104,8 +110,9 @@ def memory_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="session")
-def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def model_server(tmp_path_factory: pytest.TempPathFactory, graph_directory: Path) -> Iterator[ServerProcess]:
     """A server as it is without any configuration: all-MiniLM-L6-v2, and Faiss in ./vecgate-data."""
-    server = ServerProcess(tmp_path_factory.mktemp("model_server"), {})
+    settings = {"encoder": {"graph_directory": str(graph_directory)}}
+    server = ServerProcess(tmp_path_factory.mktemp("model_server"), settings)
     yield server
     server.stop()

@@ -23,7 +23,8 @@ from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.directory import ConfiguredBackend, Directory
 from vecgate_server.encoders.base import Models
-from vecgate_server.encoders.models import EncoderSettings, ModelPool, ModelSettings
+from vecgate_server.encoders.models import ModelPool
+from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.interceptors import Admission, CallInterceptor, Phase
 from vecgate_server.service.collections import CollectionHandlers
@@ -219,12 +220,14 @@ def _model_pool(settings: Settings) -> ModelPool:
             default=models.default,
             models=tuple(ModelSettings(entry.name, entry.path) for entry in models.available),
             preload=models.preloaded,
+            runtime=encoder.runtime,
             threads=encoder.threads,
             device=encoder.device,
             micro_batch_tokens=encoder.micro_batch_tokens,
             queue_tokens=encoder.queue_tokens,
             cache_directory=encoder.cache_directory,
             hub_endpoint=encoder.hub_endpoint,
+            graph_directory=encoder.graph_directory,
         )
     )
 

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from vecgate_server.config_faults import InvalidSettingsError, closest, describe_fault, unknown_key
 from vecgate_server.config_file import read_yaml
 from vecgate_server.encoders.catalogue import CATALOGUE, DEFAULT_MODEL
+from vecgate_server.encoders.settings import CPU, RuntimeChoice
 
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
@@ -134,6 +135,10 @@ class ModelSettings(_Section):
 class EncoderSettings(_Section):
     """How models run."""
 
+    runtime: RuntimeChoice = Field(
+        default=RuntimeChoice.AUTO,
+        description='What runs models: "onnx" (ONNX Runtime on the CPU), "torch", or "auto": onnx where it can, else torch.',
+    )
     threads: int = Field(default=0, ge=0, le=1_024, description="Threads of the forward pass; 0: one for each core.")
     micro_batch_tokens: int = Field(
         default=1_024,
@@ -152,6 +157,15 @@ class EncoderSettings(_Section):
         default=None, description="The Hugging Face cache; unset: the library's own place."
     )
     hub_endpoint: str | None = Field(default=None, description="Address of the hub; unset: the library's own.")
+    graph_directory: Path | None = Field(
+        default=None, description="Where graphs for ONNX Runtime are kept once made; unset: the user's cache."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_onnx_elsewhere(self) -> Self:
+        if self.runtime is RuntimeChoice.ONNX and self.device != CPU:
+            raise ValueError(f"runtime onnx runs on {CPU}, not on {self.device}: set runtime: torch or device: {CPU}")
+        return self
 
 
 class TelemetrySettings(_Section):

@@ -46,8 +46,9 @@ class ModelDescription:
         max_tokens: most tokens read of one text, special tokens included.
         query_prompt, document_prompt: put before texts; may be empty.
         normalized: vectors have length 1.
-        runtime: what runs the forward pass, such as "torch".
+        runtime: what runs the forward pass, "onnx" or "torch".
         source: where it was found, with a revision where one is known.
+        runtime_reason: why that runtime was taken, for people; may be empty.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ModelDescription:
     normalized: bool
     runtime: str
     source: str
+    runtime_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from vecgate_server.encoders.catalogue import CATALOGUE, PublishedModel
-from vecgate_server.encoders.model_files import WEIGHT_FORMS, is_complete, sha256_of, weight_files
+from vecgate_server.encoders.model_files import SETTINGS_SUFFIXES, WEIGHT_FORMS, is_complete, sha256_of, weight_files
 from vecgate_server.errors import ModelUnavailableError
 
 logger = logging.getLogger(__name__)
 
 # Seconds without an answer after which the hub counts as out of reach.
 HUB_TIMEOUT = 10.0
-SETTINGS_SUFFIXES = frozenset({".json", ".txt", ".model"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ WEIGHT_FORMS = (
     ("pytorch_model.bin", ("pytorch_model.bin",)),
     ("pytorch_model.bin.index.json", ("pytorch_model-*.bin",)),
 )
+# Every file that is neither weights nor for people: configurations, tokenizers, vocabularies.
+SETTINGS_SUFFIXES = frozenset({".json", ".txt", ".model"})
 CONFIGURED_MODULES = frozenset({"Pooling", "Dense", "LayerNorm"})
 WEIGHED_MODULES = frozenset({"Dense", "LayerNorm"})
 # tokenizer.json says everything; only without it are the vocabularies read.

@@ -8,106 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 
 from vecgate_server.encoders.base import ModelState, ModelStatus, Role
-from vecgate_server.encoders.catalogue import CATALOGUE, DEFAULT_MODEL
 from vecgate_server.encoders.pool import EncoderPool
 from vecgate_server.encoders.runtime import Runtime
+from vecgate_server.encoders.runtime_choice import load_runtime
+from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.errors import ModelNotFoundError, ModelUnavailableError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """One model.
-
-    Attributes:
-        name: what requests call it: a name of the catalogue, "owner/name" on the hub or, with a path, any name.
-        path: its directory; None looks in the installed packages, the local cache and the hub.
-    """
-
-    name: str
-    path: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSettings:
-    """The models of a server and how they run.
-
-    Attributes:
-        default: the model of requests that name none; one of models.
-        models: every model that requests may name.
-        preload: names of the models that start() loads; the others are loaded at their first use.
-        threads: CPU threads of a run; 0 leaves the runtime's choice.
-        device: where models run, such as "cpu" or "cuda".
-        micro_batch_tokens: budget of one run of a model: rows times the longest text. Small values serve queries sooner
-            while documents are encoded.
-        queue_tokens: most tokens that may wait for a model, of queries and of documents each.
-        cache_directory: the Hugging Face cache; None means the library's own.
-        hub_endpoint: address of the hub; None means the library's own.
-
-    Raises:
-        ValueError: a name is there twice, default or preload names a model that is not in models, or a number is out of
-            range.
-    """
-
-    default: str = DEFAULT_MODEL
-    models: tuple[ModelSettings, ...] = tuple(ModelSettings(name) for name in CATALOGUE)
-    preload: tuple[str, ...] = (DEFAULT_MODEL,)
-    threads: int = 0
-    device: str = "cpu"
-    micro_batch_tokens: int = 1024
-    queue_tokens: int = 262_144
-    cache_directory: Path | None = None
-    hub_endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        names = [model.name for model in self.models]
-        if len(set(names)) != len(names):
-            raise ValueError(f"a model is configured twice: {', '.join(sorted(names))}")
-        for name in (self.default, *self.preload):
-            if name not in names:
-                raise ValueError(f"model {name} is not one of the configured ones: {', '.join(names)}")
-        for setting, lowest in (("threads", 0), ("micro_batch_tokens", 1), ("queue_tokens", 1)):
-            if getattr(self, setting) < lowest:
-                raise ValueError(f"{setting} must be at least {lowest}")
-
-
 RuntimeLoader = Callable[[ModelSettings, EncoderSettings], Runtime]
-
-
-def load_runtime(model: ModelSettings, settings: EncoderSettings) -> Runtime:
-    """Find a model and load it into the runtime of this server. Blocks for seconds; the first load imports torch.
-
-    Raises:
-        ModelUnavailableError: it was not found, is not the published model of its name, or cannot be loaded; or the
-            extra that runs models is not installed.
-    """
-    try:
-        # A server that stores raw vectors needs neither the extra nor the seconds and megabytes of its import.
-        from vecgate_server.encoders.locate import locate  # noqa: PLC0415
-
-        location = locate(
-            model.name, path=model.path, cache_directory=settings.cache_directory, hub_endpoint=settings.hub_endpoint
-        )
-        # The expensive import comes last, so that a model that is nowhere is refused at once.
-        from vecgate_server.encoders import sentence_transformers  # noqa: PLC0415
-
-        runtime = sentence_transformers.load(location, model.name, device=settings.device, threads=settings.threads)
-    except ImportError as error:
-        raise ModelUnavailableError(
-            f"model {model.name} needs {error.name}; install it with: pip install 'vecgate[encoders]'"
-        ) from error
-    published = CATALOGUE.get(model.name)
-    found = (runtime.description.dimension, runtime.description.max_tokens)
-    if published is not None and model.path is None and found != (published.dimension, published.max_tokens):
-        raise ModelUnavailableError(
-            f"model {model.name} from {location.source} has {found[0]} dimensions and reads {found[1]} tokens; the "
-            f"published one has {published.dimension} and reads {published.max_tokens}"
-        )
-    return runtime
 
 
 @dataclass(slots=True)
@@ -226,7 +137,9 @@ class ModelPool:
             raise ModelUnavailableError(f"model {name} cannot be loaded: {model.detail}") from error
         else:
             model.encoder, model.state, model.detail = encoder, ModelState.READY, ""
-            logger.info("model %s is ready, from %s", name, runtime.description.source)
+            logger.info(
+                "model %s is ready on %s, from %s", name, runtime.description.runtime, runtime.description.source
+            )
             return encoder
         finally:
             model.loading = None

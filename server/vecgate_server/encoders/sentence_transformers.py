@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from vecgate_server.encoders.base import ModelDescription, Role
 from vecgate_server.encoders.fingerprint import fingerprint
+from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.locate import ModelLocation
 from vecgate_server.encoders.runtime import TokenizedText
 from vecgate_server.encoders.tokenizer import TextTokenizer
@@ -33,64 +34,36 @@ class SentenceTransformersRuntime:
         self, model: SentenceTransformer, tokenizer: TextTokenizer, description: ModelDescription, device: str
     ) -> None:
         """Take a loaded model, in fp32 and on its device, and the tokenizer that reads as it does."""
-        self._model = model
-        self._tokenizer = tokenizer
-        self._device = device
+        self.model = model
+        self.layout = _layout(model)
         self.description = description
-        wrapped: Any = model.tokenizer
-        self._inputs = frozenset(wrapped.model_input_names)
-        self._padding = {
-            "input_ids": wrapped.pad_token_id or 0,
-            "token_type_ids": wrapped.pad_token_type_id,
-            "attention_mask": 0,
-        }
-        self._pads_left = wrapped.padding_side == "left"
-        self._prompt_lengths = {
-            role: _prompt_length(model, prompt)
-            for role, prompt in (
-                (Role.QUERY, description.query_prompt),
-                (Role.DOCUMENT, description.document_prompt),
-            )
-        }
+        self.tokenizer = tokenizer
+        self._device = device
 
     def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
         """Tokenize texts, prompt included, in their order."""
-        return self._tokenizer.tokenize(texts, role)
+        return self.tokenizer.tokenize(texts, role)
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         """Run the model on a batch; see Runtime.forward."""
         with torch.inference_mode():
-            vectors = self._model(self.features(batch, role))["sentence_embedding"]
+            vectors = self.model(self.features(batch, role))["sentence_embedding"]
         array: NDArray[np.float32] = vectors.to(device="cpu", dtype=torch.float32).numpy()
         return array
 
     def features(self, batch: Sequence[TokenizedText], role: Role) -> dict[str, Any]:
         """Build the model's input: int64 tensors of shape (len(batch), longest), padded as the model wants it."""
-        columns = {
-            "input_ids": [text.token_ids for text in batch],
-            "token_type_ids": [text.type_ids for text in batch],
-            "attention_mask": [np.ones(len(text), dtype=np.int32) for text in batch],
-        }
         features: dict[str, Any] = {
-            name: torch.from_numpy(self._padded(rows, self._padding[name])).to(self._device)
-            for name, rows in columns.items()
-            if name in self._inputs
+            name: torch.from_numpy(array).to(self._device) for name, array in self.layout.arrays(batch).items()
         }
-        prompt_length = self._prompt_lengths[role]
-        if prompt_length is not None:
-            features["prompt_length"] = prompt_length
+        if role in self.layout.prompt_tokens:
+            features["prompt_length"] = self.layout.prompt_tokens[role]
         return features
 
-    def _padded(self, rows: Sequence[NDArray[np.int32]], value: int) -> NDArray[np.int64]:
-        longest = max(map(len, rows))
-        padded = np.full((len(rows), longest), value, dtype=np.int64)
-        for row, content in zip(padded, rows, strict=True):
-            start = longest - len(content) if self._pads_left else 0
-            row[start : start + len(content)] = content
-        return padded
 
-
-def load(location: ModelLocation, name: str, *, device: str = "cpu", threads: int = 0) -> SentenceTransformersRuntime:
+def load(
+    location: ModelLocation, name: str, *, device: str = "cpu", threads: int = 0, runtime_reason: str = ""
+) -> SentenceTransformersRuntime:
     """Load a model from its directory into torch. Blocks.
 
     Args:
@@ -98,6 +71,7 @@ def load(location: ModelLocation, name: str, *, device: str = "cpu", threads: in
         name: what requests call it.
         device: a torch device, such as "cpu" or "cuda".
         threads: CPU threads of torch in the whole process; 0 leaves torch's choice.
+        runtime_reason: why torch runs the model.
 
     Raises:
         ModelUnavailableError: the directory is damaged, or the model is of a kind that is not served.
@@ -109,7 +83,8 @@ def load(location: ModelLocation, name: str, *, device: str = "cpu", threads: in
         model = SentenceTransformer(str(location.directory), device=device, local_files_only=True)
         model.float().eval()
         tokenizer = _text_tokenizer(model, name)
-        runtime = SentenceTransformersRuntime(model, tokenizer, _describe(model, name, location), device)
+        description = _describe(model, name, location, runtime_reason)
+        runtime = SentenceTransformersRuntime(model, tokenizer, description, device)
         _check_features(runtime, model, name)
     except ModelUnavailableError:
         raise
@@ -153,7 +128,7 @@ def _text_tokenizer(model: SentenceTransformer, name: str) -> TextTokenizer:
     )
 
 
-def _describe(model: SentenceTransformer, name: str, location: ModelLocation) -> ModelDescription:
+def _describe(model: SentenceTransformer, name: str, location: ModelLocation, runtime_reason: str) -> ModelDescription:
     prompts = _prompts(model)
     max_tokens = _max_tokens(model, name)
     dimension = model.get_embedding_dimension()
@@ -173,7 +148,24 @@ def _describe(model: SentenceTransformer, name: str, location: ModelLocation) ->
         document_prompt=prompts[Role.DOCUMENT],
         normalized=type(model[-1]).__name__ == "Normalize",
         runtime="torch",
+        runtime_reason=runtime_reason,
         source=location.source,
+    )
+
+
+def _layout(model: SentenceTransformer) -> InputLayout:
+    wrapped: Any = model.tokenizer
+    padding = {
+        "input_ids": wrapped.pad_token_id or 0,
+        "token_type_ids": wrapped.pad_token_type_id,
+        "attention_mask": 0,
+    }
+    lengths = {role: _prompt_length(model, prompt) for role, prompt in _prompts(model).items()}
+    return InputLayout(
+        padding={name: value for name, value in padding.items() if name in wrapped.model_input_names},
+        pads_left=wrapped.padding_side == "left",
+        prompt_tokens={role: length for role, length in lengths.items() if length is not None},
+        pools_prompt=all(getattr(module, "include_prompt", True) for module in model),
     )
 
 

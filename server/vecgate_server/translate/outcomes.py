@@ -50,7 +50,7 @@ def model_info_to_wire(status: ModelStatus) -> ModelInfo:
         info.document_prompt = loaded.document_prompt
         info.normalized = loaded.normalized
         info.runtime = loaded.runtime
-        info.detail = status.detail or loaded.source
+        info.detail = status.detail or "; ".join(filter(None, (loaded.source, loaded.runtime_reason)))
     return info
 
 

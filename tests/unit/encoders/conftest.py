@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from vecgate_server.encoders.base import Role
 
 WORDS = [
     *("a", "the", "of", "to", "and", "on", "word", "query", "document", "cat", "mat", "sat", "rug", "feline", "house"),
     *("##s", "##ed", "##ing", "##er", "##a", "##b", "b", "c", "x", ".", ",", ":", "-", "'", "日", "本", "語"),
 ]
 MAX_TOKENS = 16
+TEXTS = [
+    "",
+    "   ",
+    "The cat sat on the mat.",
+    "a feline rested on the rug",
+    "null\x00byte",
+    "🙂🙃",
+    "日本語",
+    "[SEP] [MASK] </s> <mask>",
+    "café naïve",
+    "word " * 600,
+    "x" * 5000,
+]
+ARCHITECTURES: dict[str, dict[str, object]] = {
+    "bert": {"backbone": "bert"},
+    "mpnet": {"backbone": "mpnet"},
+    "distilbert with a dense layer": {"backbone": "distilbert", "dense": 24, "normalize": False},
+    "prompts": {"query_prompt": "query: ", "document_prompt": "document : "},
+    "prompts left out of the pooling": {"query_prompt": "query: ", "include_prompt": False},
+    "first token": {"pooling": "cls"},
+}
 
 TinyModel = Callable[..., Path]
 
@@ -97,6 +122,36 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
         return copy
 
     return build
+
+
+@pytest.fixture(params=list(ARCHITECTURES.values()), ids=list(ARCHITECTURES))
+def architecture(request: pytest.FixtureRequest, tiny_model: TinyModel) -> Path:
+    """A model of each architecture that is served."""
+    return tiny_model(**request.param)
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    """Texts that are encoded in different ways: empty, in several scripts, with special tokens, too long."""
+    return TEXTS
+
+
+Reference = Callable[[Path, Sequence[str], Role], NDArray[np.float32]]
+
+
+@pytest.fixture
+def reference() -> Reference:
+    """The vectors that sentence-transformers itself gives."""
+
+    def encode(directory: Path, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(str(directory), device="cpu")
+        encode_role = {Role.QUERY: model.encode_query, Role.DOCUMENT: model.encode_document}[role]
+        vectors: NDArray[np.float32] = encode_role(list(texts))
+        return vectors
+
+    return encode
 
 
 def _save(

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from vecgate_server.encoders.base import ModelState, Role
-from vecgate_server.encoders.models import EncoderSettings, ModelPool, ModelSettings, load_runtime
+from vecgate_server.encoders.models import ModelPool
 from vecgate_server.encoders.runtime import Runtime
+from vecgate_server.encoders.runtime_choice import load_runtime
+from vecgate_server.encoders.settings import EncoderSettings, ModelSettings, RuntimeChoice
 from vecgate_server.errors import ModelNotFoundError, ModelUnavailableError, ShuttingDownError
 
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
@@ -24,6 +26,7 @@ def _settings(*directories: Path, preload: bool = True, micro_batch_tokens: int 
         default="tiny-0",
         models=tuple(ModelSettings(f"tiny-{number}", directory) for number, directory in enumerate(directories)),
         preload=("tiny-0",) if preload else (),
+        runtime=RuntimeChoice.TORCH,
         micro_batch_tokens=micro_batch_tokens,
     )
 
@@ -121,6 +124,7 @@ async def test_a_model_out_of_reach_fails_alone(tiny_model: Callable[..., Path],
         default="tiny-0",
         models=(ModelSettings("all-mpnet-base-v2"), ModelSettings("tiny-0", tiny_model())),
         preload=("tiny-0",),
+        runtime=RuntimeChoice.TORCH,
         cache_directory=tmp_path,
         hub_endpoint=NOBODY,
     )
@@ -176,6 +180,7 @@ async def test_equal_models_have_equal_fingerprints_and_vectors_under_any_budget
         ({"threads": -1}, "threads must be at least 0"),
         ({"micro_batch_tokens": 0}, "micro_batch_tokens must be at least 1"),
         ({"queue_tokens": 0}, "queue_tokens must be at least 1"),
+        ({"runtime": RuntimeChoice.ONNX, "device": "cuda"}, "runtime onnx runs on cpu, not on cuda"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -185,9 +190,9 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any], message: s
 
 def test_the_models_are_configured_without_importing_what_runs_them() -> None:
     program = (
-        "import sys; from vecgate_server.encoders.models import EncoderSettings, ModelPool; "
-        "ModelPool(EncoderSettings()); "
-        "print(sorted({'torch', 'sentence_transformers', 'tokenizers', 'huggingface_hub'} & set(sys.modules)))"
+        "import sys; from vecgate_server.encoders.models import ModelPool; "
+        "from vecgate_server.encoders.settings import EncoderSettings; ModelPool(EncoderSettings()); "
+        "print(sorted({'torch', 'sentence_transformers', 'onnxruntime', 'tokenizers', 'huggingface_hub'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout.strip() == "[]"
@@ -201,4 +206,4 @@ def test_a_missing_extra_is_told_with_its_cure(
     monkeypatch.delattr("vecgate_server.encoders.sentence_transformers", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelUnavailableError, match=r"pip install 'vecgate\[encoders\]'"):
-        load_runtime(ModelSettings("tiny", directory), EncoderSettings())
+        load_runtime(ModelSettings("tiny", directory), EncoderSettings(runtime=RuntimeChoice.TORCH))

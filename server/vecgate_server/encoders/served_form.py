@@ -1,0 +1,102 @@
+"""The served form of a model: a directory with its graph, its tokenizer and all that is needed to know beside them.
+
+It is made from a sentence-transformers model once and needs nothing but ONNX Runtime and the tokenizer's library to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from vecgate_server.encoders.input_layout import InputLayout
+from vecgate_server.encoders.model_files import sha256_of
+
+# Raised whenever a directory of before would be read wrongly, or fingerprints are made in another way.
+FORMAT = 1
+SETTINGS_FILE = "served.json"
+GRAPH_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Precision(StrEnum):
+    """The precision class of a forward pass; vectors of two classes are not compared."""
+
+    FP32 = "fp32"
+
+
+class ServedFormError(Exception):
+    """A model has no sound served form: it cannot be made, is damaged or of another version; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedForm:
+    """What served.json says.
+
+    Attributes:
+        fingerprint, dimension, max_tokens, query_prompt, document_prompt, normalized: see ModelDescription.
+        precision: the class in which the graph computes.
+        truncation_side: the side that is cut off texts that are too long.
+        layout: the graph's inputs. With layout.has_pooling_mask it has the further
+            input "pooling_mask". Its one output is "sentence_embedding", float32 of shape (batch, dimension).
+        least_cosine: the smallest cosine between the graph's vectors and torch's, seen when the graph was checked.
+        made_with: versions of the libraries that made it.
+        files: SHA-256 (64 hex digits) of the files beside.
+        format: the version of this form.
+    """
+
+    fingerprint: str
+    dimension: int
+    max_tokens: int
+    query_prompt: str
+    document_prompt: str
+    normalized: bool
+    precision: Precision
+    truncation_side: Literal["left", "right"]
+    layout: InputLayout
+    least_cosine: float
+    made_with: Mapping[str, str]
+    files: Mapping[str, str]
+    format: int = FORMAT
+
+
+_adapter = TypeAdapter(ServedForm)
+
+
+def is_served_form(directory: Path) -> bool:
+    """Whether a directory claims to be a served form."""
+    return (directory / SETTINGS_FILE).is_file()
+
+
+def write_settings(form: ServedForm, directory: Path) -> None:
+    """Write served.json into the directory that holds the graph and the tokenizer.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    (directory / SETTINGS_FILE).write_bytes(_adapter.dump_json(form, indent=2) + b"\n")
+
+
+def read_served_form(directory: Path) -> ServedForm:
+    """Read served.json and check every file against it.
+
+    Raises:
+        ServedFormError: a file is missing or damaged, or the form is of another version.
+    """
+    try:
+        form = _adapter.validate_json((directory / SETTINGS_FILE).read_bytes())
+        digests = {name: sha256_of(directory / name) for name in (GRAPH_FILE, TOKENIZER_FILE)}
+    except ValidationError as error:
+        raise ServedFormError(f"{directory / SETTINGS_FILE} cannot be read: {error.error_count()} faults") from error
+    except OSError as error:
+        raise ServedFormError(f"{directory} lacks a file of the served form: {error}") from error
+    if form.format != FORMAT:
+        raise ServedFormError(f"{directory} has version {form.format} of the served form; this one reads {FORMAT}")
+    damaged = [name for name, digest in digests.items() if form.files.get(name) != digest]
+    if damaged:
+        raise ServedFormError(f"{directory} is damaged: {', '.join(damaged)} changed after it was made")
+    return form
