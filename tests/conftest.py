@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ SERVING = "vecgate-server: serving on "
 LOCAL: dict[str, Any] = {"server": {"port": 0, "health_interval_seconds": 0.1}}
 NO_MODELS: dict[str, Any] = {"models": {"preload": []}}
 MEMORY: dict[str, Any] = {"backends": {"memory": {"kind": "memory"}}}
+# Arguments: the packages that importing must not find, then the command's own.
+SERVER_WITHOUT = """
+import sys
+options = sys.argv.index("--config")
+sys.modules.update(dict.fromkeys(sys.argv[1:options]))
+from vecgate_server.__main__ import main
+main(sys.argv[options:])
+"""
 
 
 @pytest.fixture(scope="session")
@@ -34,16 +42,17 @@ def test_data() -> Path:
 
 
 class ServerProcess:
-    """`python -m vecgate_server` on a configuration, serving at `address`."""
+    """`python -m vecgate_server` on a configuration, serving at `address`; `missing` packages are as if not installed."""
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], missing: Sequence[str] = ()) -> None:
         self.configuration = folder / "vecgate.yaml"
         # JSON is YAML too.
         self.configuration.write_text(json.dumps(LOCAL | settings))
         self.log = folder / "server.log"
+        server = ["-c", SERVER_WITHOUT, *missing] if missing else ["-m", "vecgate_server"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
+                [sys.executable, *server, "--config", str(self.configuration)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -74,7 +83,7 @@ class ServerProcess:
         return code
 
 
-StartServer = Callable[[dict[str, Any]], ServerProcess]
+StartServer = Callable[..., ServerProcess]
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +97,8 @@ def start_server(tmp_path: Path, graph_directory: Path) -> Iterator[StartServer]
     """Start a server process on settings; relative paths in them lie in the test's own folder."""
     started: list[ServerProcess] = []
 
-    def start(settings: dict[str, Any]) -> ServerProcess:
-        server = ServerProcess(tmp_path, {"encoder": {"graph_directory": str(graph_directory)}} | settings)
+    def start(settings: dict[str, Any], missing: Sequence[str] = ()) -> ServerProcess:
+        server = ServerProcess(tmp_path, {"encoder": {"graph_directory": str(graph_directory)}} | settings, missing)
         started.append(server)
         return server
 

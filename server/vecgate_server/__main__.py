@@ -15,10 +15,12 @@ from typing import Never
 import click
 
 from vecgate_backends.errors import ConfigurationError, VecgateError
+from vecgate_server.app import encoder_settings
 from vecgate_server.app import serve as serve_until_signalled
 from vecgate_server.config import load_settings, settings_text
 from vecgate_server.config_backends import with_backend_defaults
-from vecgate_server.config_faults import InvalidSettingsError
+from vecgate_server.config_faults import InvalidSettingsError, closest
+from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.telemetry import configure_logging
 
 CANNOT_START = 1
@@ -62,6 +64,39 @@ def check_config(group_config: Path | None, config: Path | None) -> None:
         click.echo(settings_text(with_backend_defaults(settings)), nl=False)
     except ConfigurationError as fault:
         _exit(WRONG_CONFIGURATION, f"{config or group_config or 'settings'}: {fault}")
+
+
+@main.command("export-model")
+@click.argument("name")
+@click.argument("directory", type=click.Path(path_type=Path))
+@config_option
+@click.pass_obj
+def export_model(group_config: Path | None, name: str, directory: Path, config: Path | None) -> None:
+    """Write the model NAME of the settings to the new DIRECTORY in its served form.
+
+    A model entry whose path is that directory is served without torch.
+    """
+    try:
+        settings = load_settings(config or group_config)
+        encoders = encoder_settings(settings)
+        model = next((model for model in encoders.models if model.name == name), None)
+        if model is None:
+            known = [each.name for each in encoders.models]
+            _exit(WRONG_CONFIGURATION, f"models.available has no {name!r}{closest(name, known)}")
+        # It needs libraries that a server may do without.
+        from vecgate_server.encoders import model_export  # noqa: PLC0415
+
+        form = model_export.export_model(model, encoders, directory)
+    except InvalidSettingsError as fault:
+        _exit(WRONG_CONFIGURATION, str(fault))
+    except ImportError as fault:
+        _exit(CANNOT_START, f"export-model needs {fault.name}; install it with: pip install 'vecgate[encoders]'")
+    except (ModelUnavailableError, OSError) as fault:
+        _exit(CANNOT_START, str(fault))
+    click.echo(
+        f"{directory}: {name} in {form.precision}, {form.dimension} dimensions, cosine to torch at least "
+        f"{form.least_cosine:.6f}"
+    )
 
 
 def _serve(config: Path | None) -> None:

@@ -68,7 +68,7 @@ class Server:
         """
         self._settings = settings
         self.address = ""
-        self._models = models or _model_pool(settings)
+        self._models = models or ModelPool(encoder_settings(settings))
         self._directory = Directory(_backends(settings), settings.default_backend_name)
         self._admission = Admission(settings.limits.max_concurrent_calls)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
@@ -213,22 +213,21 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     await server.stop()
 
 
-def _model_pool(settings: Settings) -> ModelPool:
+def encoder_settings(settings: Settings) -> EncoderSettings:
+    """Say in the encoders' own terms which models there are and how they run."""
     encoder, models = settings.encoder, settings.models
-    return ModelPool(
-        EncoderSettings(
-            default=models.default,
-            models=tuple(ModelSettings(entry.name, entry.path) for entry in models.available),
-            preload=models.preloaded,
-            runtime=encoder.runtime,
-            threads=encoder.threads,
-            device=encoder.device,
-            micro_batch_tokens=encoder.micro_batch_tokens,
-            queue_tokens=encoder.queue_tokens,
-            cache_directory=encoder.cache_directory,
-            hub_endpoint=encoder.hub_endpoint,
-            graph_directory=encoder.graph_directory,
-        )
+    return EncoderSettings(
+        default=models.default,
+        models=tuple(ModelSettings(entry.name, entry.path) for entry in models.available),
+        preload=models.preloaded,
+        runtime=encoder.runtime,
+        threads=encoder.threads,
+        device=encoder.device,
+        micro_batch_tokens=encoder.micro_batch_tokens,
+        queue_tokens=encoder.queue_tokens,
+        cache_directory=encoder.cache_directory,
+        hub_endpoint=encoder.hub_endpoint,
+        graph_directory=encoder.graph_directory,
     )
 
 
