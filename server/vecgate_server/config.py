@@ -63,7 +63,7 @@ class LimitSettings(_Section):
     max_message_bytes: int = Field(
         default=67_108_864, ge=65_536, le=2_147_483_647, description="Bytes of one message in either direction."
     )
-    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records or queries of one call.")
+    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records, queries or ids of one call.")
     max_top_k: int = Field(default=10_000, ge=1, le=1_000_000, description="Matches of one search.")
     max_page_size: int = Field(
         default=1_000, ge=1, le=100_000, description="Records, values or collections of one page."

@@ -18,6 +18,8 @@ from vecgate_server.errors import ModelNotFoundError, ModelUnavailableError, Shu
 
 logger = logging.getLogger(__name__)
 
+LONGEST_COMPARED_NAME = 200
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
@@ -199,7 +201,8 @@ class ModelPool:
     def _model(self, name: str) -> _Model:
         model = self._models.get(name)
         if model is None:
-            near = get_close_matches(name, self._models, n=1)
+            # Looking for what is near takes seconds for a name of megabytes.
+            near = get_close_matches(name[:LONGEST_COMPARED_NAME], self._models, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise ModelNotFoundError(f"no model is called {name!r} here, only {', '.join(self._models)}{meant}")
         return model
