@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
-from vecgate_backends.faiss.database import translated_errors
+from vecgate_backends.faiss.database import empty_log, translated_errors
 from vecgate_backends.faiss.operations import Operation, Outcome
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import TruthReader
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 GROUP_WEIGHT = 4096
 """Records a group takes at most, unless one operation alone is larger; bounds the step in which a group is applied."""
 CHECKPOINT_BYTES = 16 * 2**20
-"""Size of the write-ahead log from which it is copied into the file and emptied."""
+"""Size of the write-ahead log from which it is copied into the file and emptied; and how far it grows before that is tried again."""
 VACUUM_PAGES = 2048
 """Free pages given back to the file system after a checkpoint, 16 MiB."""
 
@@ -83,6 +83,7 @@ class GroupCommitWriter:
         self._closing = False
         self._applied = threading.Event()
         self._applied.set()
+        self._bytes_kept = 0  # size of a log that could not be emptied
 
     def start(self) -> None:
         """Pin the reader and begin to work."""
@@ -188,14 +189,19 @@ class GroupCommitWriter:
     def _checkpoint(self) -> None:
         """Empty the write-ahead log once it is large; its readers must let go of it for that."""
         log = self._path.with_name(self._path.name + "-wal")
-        if not log.exists() or log.stat().st_size < CHECKPOINT_BYTES:
+        size = log.stat().st_size if log.exists() else 0
+        if size < self._bytes_kept + CHECKPOINT_BYTES:
             return
+        self._bytes_kept = size
         self._applied.wait()
         self._on_loop(self._reader.release)
         try:
             with translated_errors(self._path):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                if empty_log(self._connection):
+                    self._bytes_kept = 0
+                    self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                else:
+                    logger.warning("another program reads %s, so that its log of %d bytes must grow", self._path, size)
         except Exception:
             # Commits go on without it; the log grows until a later one succeeds.
             logger.warning("cannot checkpoint %s", self._path, exc_info=True)

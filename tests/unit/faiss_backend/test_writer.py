@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -151,6 +153,25 @@ async def test_the_write_ahead_log_is_emptied_while_reads_go_on(
     await put(collection, ["last"])  # the checkpoint before it is over
     assert log.stat().st_size < 200_000
     assert all(await collection.get("", ["r0", "r3999", "last"], Fields(vector=True)))
+
+
+async def test_another_program_that_reads_holds_up_the_log_and_not_the_writes(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_BYTES", 100_000)
+    path = collection._writer._path
+    log = path.with_name("records.db-wal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM records").fetchone()
+        for begin in range(0, 2000, 200):
+            await put(collection, [f"r{number}" for number in range(begin, begin + 200)])
+        assert log.stat().st_size > 200_000
+        assert "another program reads" in caplog.text
+    for begin in range(2000, 2600, 200):
+        await put(collection, [f"r{number}" for number in range(begin, begin + 200)])
+    await put(collection, ["last"])  # the checkpoint before it is over
+    assert log.stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("text", ["", "x", "é", "AAAA", "A" * 32, "A" * 33, "A" * 36])
