@@ -19,6 +19,8 @@ from vecgate_server.errors import ModelNotFoundError, ModelUnavailableError, Shu
 logger = logging.getLogger(__name__)
 
 LONGEST_COMPARED_NAME = 200
+LOAD_CLOSE_SECONDS = 5.0
+"""Time that a load under way has to end when the models are closed; a download may take much longer, and begins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +152,20 @@ class ModelPool:
             await self.encoder(name)
 
     async def close(self) -> None:
-        """Drop queued work and release every model; a load under way is waited for."""
+        """Drop queued work and release every model; a load under way has LOAD_CLOSE_SECONDS to end."""
         self._closed = True
         loads = [model.loading for model in self._models.values() if model.loading is not None]
-        await asyncio.gather(*loads, return_exceptions=True)
+        if loads:
+            _, unfinished = await asyncio.wait(loads, timeout=LOAD_CLOSE_SECONDS)
+            for load in unfinished:
+                load.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
         for model in self._models.values():
             if model.encoder is not None:
                 await model.encoder.close()
                 model.encoder = None
             model.state = ModelState.AVAILABLE
-        self._loader.shutdown(wait=False)
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def encoder(self, name: str | None) -> EncoderPool:
         """Return the model's encoder, loading it if need be; None means the default model.
@@ -219,6 +225,8 @@ class ModelPool:
                 queue_tokens=self._settings.queue_tokens,
             )
             await _warm(encoder)
+        except asyncio.CancelledError:  # by close(); a caller that leaves does not cancel a load
+            raise ShuttingDownError("the models are being closed") from None
         except ModelUnavailableError as error:
             model.state, model.detail = ModelState.FAILED, error.message
             logger.warning("%s", error)
