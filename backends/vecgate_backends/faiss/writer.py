@@ -53,16 +53,18 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A committed group: what each operation came to."""
+    """A committed group: what each operation came to, and the step in which memory follows."""
 
     members: Sequence[tuple[_Pending, Outcome[Any]]]
     sequence: int
+    apply: Callable[[], None]
 
 
 class GroupCommitWriter:
     """Takes operations on the event loop it is made on, and resolves their futures there, once durable and applied.
 
-    `apply` is called on the loop with the changes of each commit, in order, right before the reader is pinned to it.
+    `prepare` is called on the writer's thread with the changes and the number of each commit, after memory follows all commits before
+    it. What it returns is called on the loop once the commit is durable, right before the reader is pinned to it.
     """
 
     def __init__(
@@ -70,12 +72,12 @@ class GroupCommitWriter:
         path: Path,
         connection: sqlite3.Connection,
         reader: TruthReader,
-        apply: Callable[[Sequence[Change], int], None],
+        prepare: Callable[[Sequence[Change], int], Callable[[], None]],
     ) -> None:
         self._path = path
         self._connection = connection
         self._reader = reader
-        self._apply = apply
+        self._prepare = prepare
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         # A daemon: if the loop dies without close(), the process may still end, and that is no worse than a crash.
@@ -162,17 +164,18 @@ class GroupCommitWriter:
                 members = [(pending, pending.operation.run(transaction)) for pending in group]
                 sequence = transaction.advance_sequence()
                 self._applied.wait()
+                apply = self._prepare([change for _, outcome in members for change in outcome.changes], sequence)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        return _Group(members, sequence)
+        return _Group(members, sequence, apply)
 
     def _finish(self, group: _Group) -> None:
         """Apply a commit and answer its callers; runs on the event loop."""
         try:
-            self._apply([change for _, outcome in group.members for change in outcome.changes], group.sequence)
+            group.apply()
             self._reader.pin()
         except Exception as error:
             # Memory no longer follows the file, so nothing more may be acknowledged; a reopened store is right again.

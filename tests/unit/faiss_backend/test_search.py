@@ -170,6 +170,16 @@ def test_the_breadth_of_walks_follows_the_data() -> None:
     assert recall(walked, exact) >= 0.95 > recall(narrow, exact)
 
 
+@pytest.mark.parametrize("metric", [Metric.DOT, Metric.EUCLIDEAN])
+def test_a_graph_that_cannot_be_walked_well_is_not_walked_beside_dead_rows_either(metric: Metric) -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((4000, 96)).astype(np.float32)
+    block = block_of(vectors, metric, graph=True).without(np.array([17]))
+    queries = rng.standard_normal((60, 96)).astype(np.float32)
+    found, exact = (run_plan(make_plan([block], None, metric, 10, breadth), queries) for breadth in (Breadth(64), None))
+    assert recall(found, exact) >= 0.95
+
+
 def test_equal_vectors_tie_and_come_by_id() -> None:
     vectors = np.repeat(VECTORS[:3], 50, axis=0)
     for metric in Metric:
