@@ -1,4 +1,4 @@
-"""An encoder with more to do than it takes, callers that leave it, and models that load badly; over a real socket."""
+"""An encoder with more to do than it takes, callers that leave it, models that load badly or were replaced; on a real socket."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from vecgate.v1.filter_pb2 import Selector
 from vecgate.v1.model_pb2 import MODEL_STATE_FAILED, MODEL_STATE_READY, ListModelsRequest
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.record_pb2 import Record
-from vecgate.v1.search_pb2 import Query, SearchRequest
+from vecgate.v1.search_pb2 import BatchQuery, Query, SearchBatchRequest, SearchOptions, SearchRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
+from vecgate.v1.vector_pb2 import Vector
 from vecgate.v1.write_pb2 import UpsertRequest
 from vecgate_server.app import Server
 from vecgate_server.config import Settings
@@ -42,6 +43,7 @@ class HeldRuntime(Runtime):
     """A model of one token a letter, that answers (1, 0) and can be held inside its forward pass."""
 
     def __init__(self) -> None:
+        self.fingerprint = "sha256:0"
         self.entered = threading.Semaphore(0)
         self.read: list[str] = []
         self._released = threading.Event()
@@ -57,7 +59,7 @@ class HeldRuntime(Runtime):
     @property
     @override
     def description(self) -> ModelDescription:
-        return ModelDescription("held", "sha256:0", 2, MAX_TOKENS, "", "", True, "held", "test")
+        return ModelDescription("held", self.fingerprint, 2, MAX_TOKENS, "", "", True, "held", "test")
 
     @override
     def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
@@ -208,3 +210,29 @@ async def test_a_model_that_could_not_be_loaded_is_tried_again(runtime: HeldRunt
         assert [len(answer.embeddings) for answer in answers] == [1] * 4
         (model,) = (await stub.ListModels(ListModelsRequest())).models
         assert (model.state, model.detail) == (MODEL_STATE_READY, "test")
+
+
+async def test_text_for_a_replaced_model_fails_alone_and_vectors_go_through(runtime: HeldRuntime) -> None:
+    async with serving(Loader(runtime)) as (_, stub):
+        await stub.CreateCollection(CreateCollectionRequest(name="a"))
+        runtime.fingerprint = "sha256:1"
+        vector = Vector(packed=np.array([1, 0], "<f4").tobytes())
+        records = [Record(id="text", text="cat"), Record(id="vector", text="cat", vector=vector)]
+        written = await stub.Upsert(UpsertRequest(collection="a", records=records))
+        assert [outcome.error.reason for outcome in written.outcomes] == ["MODEL_MISMATCH", ""]
+        queries = [BatchQuery(query=Query(text="cat")), BatchQuery(query=Query(vector=vector))]
+        found = await stub.SearchBatch(SearchBatchRequest(collection="a", queries=queries))
+        assert found.outcomes[0].error.reason == "MODEL_MISMATCH"
+        assert [match.id for match in found.outcomes[1].result.matches] == ["vector"]
+
+
+async def test_the_token_of_a_write_that_stored_nothing_holds_no_read_back(runtime: HeldRuntime) -> None:
+    async with serving(Loader(runtime)) as (_, stub):
+        await stub.CreateCollection(CreateCollectionRequest(name="a"))
+        written = await stub.Upsert(UpsertRequest(collection="a", records=[Record(id="1")]))
+        assert (written.stored_count, written.consistency_token) == (0, "")
+        token = written.consistency_token
+        assert (await stub.Count(CountRequest(collection="a", consistency_token=token))).count == 0
+        options = SearchOptions(consistency_token=token)
+        found = await stub.Search(SearchRequest(collection="a", query=Query(text="cat"), options=options))
+        assert not found.result.matches
