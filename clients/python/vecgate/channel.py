@@ -105,22 +105,40 @@ def check_timeout(seconds: float, argument: str = "timeout") -> float:
     return seconds
 
 
+def check_target(target: str) -> str:
+    """Return a target that names an address.
+
+    Raises:
+        InvalidArgumentError: it is empty, or the address of a web page.
+    """
+    if not target:
+        raise InvalidArgumentError.at("target", f"expected host:port, got {target!r}")
+    if target.startswith(("http://", "https://")):
+        raise InvalidArgumentError.at("target", f"expected host:port without http, got {target!r}")
+    return target
+
+
 def open_channel(target: str) -> grpc.Channel:
-    """Open a blocking channel; it connects at the first call."""
-    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    """Open a blocking channel; it connects at the first call.
+
+    Raises:
+        InvalidArgumentError: as check_target.
+    """
+    return grpc.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
 
 
 def open_async_channel(target: str) -> grpc.aio.Channel:
     """Open a channel of the running event loop; it connects at the first call.
 
     Raises:
+        InvalidArgumentError: as check_target.
         RuntimeError: no event loop runs.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("make an AsyncClient inside a coroutine: it belongs to the running event loop") from None
-    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+    return grpc.aio.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
 
 
 def pauses(random_fraction: Callable[[], float] = random.random) -> Iterator[float]:
