@@ -147,7 +147,9 @@ class EncoderSettings(_Section):
         description="Tokens that may wait for a model, of queries and of documents each; more are refused with a time "
         "to come back.",
     )
-    device: str = Field(default="cpu", min_length=1, description='Where models run: "cpu", "cuda" or "cuda:1".')
+    device: str = Field(
+        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description='Where models run: "cpu", "cuda" or "cuda:1".'
+    )
     cache_directory: Path | None = Field(
         default=None, description="The Hugging Face cache; unset: the library's own place."
     )
@@ -218,7 +220,9 @@ def load_settings(path: Path | None) -> Settings:
     Raises:
         InvalidSettingsError: something is wrong; one line that names the path of the key and what would be right.
     """
-    document = read_yaml(path) if path else {}
+    written = read_yaml(path) if path else {}
+    # A section whose every key is a comment is null in YAML; an unknown one is left for the check.
+    document = {key: value for key, value in written.items() if value is not None or key not in Settings.model_fields}
     # Here and not left to the field's default, so that a variable can change one option of the default backend.
     document.setdefault("backends", {name: backend.model_dump() for name, backend in DEFAULT_BACKENDS.items()})
     _refuse_unknown_variables()
