@@ -24,6 +24,10 @@ DEFAULT_TARGET = "localhost:50051"
 KEEPALIVE_MS = 30_000
 """Pings while a call waits, so that a dead connection is noticed; the server allows one every 10 s."""
 
+INITIAL_RECONNECT_MS = 100
+MAX_RECONNECT_MS = 2_000
+"""Pauses between two attempts to reach a server that is down, growing from the first to the second."""
+
 MAX_ATTEMPTS = 4
 INITIAL_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
@@ -71,6 +75,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.enable_retries", 1),
+    # gRPC would stay away for up to 2 minutes from a server that was down for a while, though it is back.
+    ("grpc.initial_reconnect_backoff_ms", INITIAL_RECONNECT_MS),
+    ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
     ("grpc.service_config", SERVICE_CONFIG),
 )
 
