@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): a few minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) --upgrade pip && $(PIP_INSTALL) --editable '.[all,conformance]' --group test || { \
-	    echo "The packages could not be installed: see pip's message above. Mend it and run the same command again; nothing is lost."; exit 1; }
+	    echo "The packages could not be installed: see pip's message above, and whether its index can be reached. Mend it and run the same command again; nothing is lost."; exit 1; }
 	@touch $@
 
 setup: $(READY) ## Make the environment in .venv

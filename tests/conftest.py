@@ -27,7 +27,7 @@ SERVER_WITHOUT = """
 import sys
 options = sys.argv.index("--config")
 sys.modules.update(dict.fromkeys(sys.argv[1:options]))
-from vecgate_server.__main__ import main
+from vecgate_server.command import main
 main(sys.argv[options:])
 """
 

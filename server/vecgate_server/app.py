@@ -265,4 +265,6 @@ def _refuse_taken_address(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as fault:
-        raise ListenError(f"cannot listen on {host}:{port}: {fault.strerror}") from None
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {fault.strerror}; server.host and server.port tell where"
+        ) from None

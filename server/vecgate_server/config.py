@@ -64,7 +64,7 @@ class LimitSettings(_Section):
     max_message_bytes: int = Field(
         default=67_108_864, ge=65_536, le=2_147_483_647, description="Bytes of one message in either direction."
     )
-    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records or queries of one call.")
+    max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records, queries or ids of one call.")
     max_top_k: int = Field(default=10_000, ge=1, le=1_000_000, description="Matches of one search.")
     max_page_size: int = Field(
         default=1_000, ge=1, le=100_000, description="Records, values or collections of one page."
@@ -152,7 +152,9 @@ class EncoderSettings(_Section):
         description="Tokens that may wait for a model, of queries and of documents each; more are refused with a time "
         "to come back.",
     )
-    device: str = Field(default="cpu", min_length=1, description='Where models run: "cpu", "cuda" or "cuda:1".')
+    device: str = Field(
+        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description='Where models run: "cpu", "cuda" or "cuda:1".'
+    )
     cache_directory: Path | None = Field(
         default=None, description="The Hugging Face cache; unset: the library's own place."
     )
@@ -232,7 +234,9 @@ def load_settings(path: Path | None) -> Settings:
     Raises:
         InvalidSettingsError: something is wrong; one line that names the path of the key and what would be right.
     """
-    document = read_yaml(path) if path else {}
+    written = read_yaml(path) if path else {}
+    # A section whose every key is a comment is null in YAML; an unknown one is left for the check.
+    document = {key: value for key, value in written.items() if value is not None or key not in Settings.model_fields}
     # Here and not left to the field's default, so that a variable can change one option of the default backend.
     document.setdefault("backends", {name: backend.model_dump() for name, backend in DEFAULT_BACKENDS.items()})
     _refuse_unknown_variables()

@@ -27,6 +27,12 @@ from vecgate_backends.errors import (
 
 DOMAIN = "vecgate"
 
+# The status travels in the trailing metadata, of which gRPC refuses more than 8 KiB: the message once percent-encoded, at most
+# three bytes a byte, and all three in base64. A refusal quotes what it refuses, which may be any length.
+MAX_MESSAGE_BYTES = 1_024
+MAX_PATH_BYTES = 1_280
+MAX_DESCRIPTION_BYTES = 512
+
 STATUS_CODES: Mapping[type[VecgateError], grpc.StatusCode] = {
     InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
     MissingError: grpc.StatusCode.NOT_FOUND,
@@ -57,13 +63,16 @@ def status_message(error: VecgateError) -> Status:
     details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if error.violations:
         violations = [
-            BadRequest.FieldViolation(field=violation.field, description=violation.description)
-            for violation in error.violations
+            BadRequest.FieldViolation(field=field, description=description) for field, description in _violations(error)
         ]
         details.append(BadRequest(field_violations=violations))
     if error.retry_after is not None:
         details.append(RetryInfo(retry_delay=_duration(error.retry_after)))
-    return Status(code=_number(status_code(type(error))), message=error.message, details=[_packed(d) for d in details])
+    return Status(
+        code=_number(status_code(type(error))),
+        message=_shortened(error.message, MAX_MESSAGE_BYTES),
+        details=[_packed(detail) for detail in details],
+    )
 
 
 def internal_status(request_id: str) -> Status:
@@ -80,11 +89,29 @@ def item_error(error: VecgateError) -> ItemError:
     return ItemError(
         code=_number(status_code(type(error))),
         reason=error.reason,
-        message=error.message,
+        message=_shortened(error.message, MAX_MESSAGE_BYTES),
         field_violations=[
-            FieldViolation(field=violation.field, description=violation.description) for violation in error.violations
+            FieldViolation(field=field, description=description) for field, description in _violations(error)
         ],
     )
+
+
+def _violations(error: VecgateError) -> list[tuple[str, str]]:
+    """Return path and description of each wrong field."""
+    return [
+        (_shortened(violation.field, MAX_PATH_BYTES), _shortened(violation.description, MAX_DESCRIPTION_BYTES))
+        for violation in error.violations
+    ]
+
+
+def _shortened(text: str, most: int) -> str:
+    """Leave out the middle of a text of more than `most` bytes of UTF-8."""
+    encoded = text.encode()
+    if len(encoded) <= most:
+        return text
+    half = (most - len("…".encode())) // 2
+    # What is cut inside a character goes with its rest.
+    return f"{encoded[:half].decode(errors='ignore')}…{encoded[-half:].decode(errors='ignore')}"
 
 
 def _number(code: grpc.StatusCode) -> int:

@@ -22,8 +22,13 @@ def faiss(directory: Path) -> Backend:
     return FaissBackend(FaissOptions(path=directory, seal_threshold=16))
 
 
+def faiss_by_default(directory: Path) -> Backend:
+    return FaissBackend(FaissOptions(path=directory))
+
+
 CASES = [
     Case("memory", memory, reopenable=False),
     Case("faiss-flat", faiss, index=FlatIndex(), settle=FaissBackend.settle),
     Case("faiss-hnsw", faiss, index=HnswIndex(), settle=FaissBackend.settle),
+    Case("faiss-auto", faiss_by_default, settle=FaissBackend.settle),
 ]

@@ -202,6 +202,27 @@ def test_ctrl_c_is_one_line_and_status_130(memory_server: ServerProcess, client:
     assert err.count(b"\n") == 1
 
 
+def test_ctrl_c_while_the_program_is_loaded_is_one_line() -> None:
+    probe = (
+        "import sys, vecgate.cli\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, *arguments):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "vecgate.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+@pytest.mark.parametrize("group", [[], ["collections"]])
+def test_a_command_that_is_left_out_shows_those_there_are(vecgate: Vecgate, group: list[str]) -> None:
+    shown = vecgate(*group)
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err.startswith("Usage: vecgate")
+    assert "\nCommands:\n" in shown.err
+
+
 def test_a_reader_that_goes_away_leaves_no_traceback(memory_server: ServerProcess, client: Client, docs: str) -> None:
     client.upsert(docs, [Record(str(n), "text " * 100, [1, n]) for n in range(1000)])
     with vecgate_process(memory_server, "search", "0", "--by-id", "-c", docs, "-k", "999", "--json") as process:
@@ -221,6 +242,13 @@ def test_a_reader_that_goes_away_leaves_no_traceback(memory_server: ServerProces
         pytest.param("a.csv", b"text,x\na,b\n", [], ["no field 'id'", "'text', 'x'", "--id-field"], id="no id column"),
         pytest.param("a.csv", b"id,body\na,b\n", [], ["no field 'text'", "--text-field"], id="no text column"),
         pytest.param("a.jsonl", b"\x80\x81binary", [], ["not UTF-8 text"], id="binary file"),
+        pytest.param(
+            "a.jsonl",
+            b'{"id": "a", "vector": [1, 2]}',
+            ["--refused", "nowhere/b"],
+            ["nowhere/b", "--refused"],
+            id="no place for refused records",
+        ),
         pytest.param("a.pdf", b"%PDF", [], ["tells no usable format"], id="unknown suffix"),
         pytest.param("a.jsonl", b"{}", ["--batch-size", "0"], ["--batch-size"], id="option out of range"),
         pytest.param("a.jsonl", b"{}", ["--no-such-option"], ["No such option"], id="unknown option"),
@@ -365,6 +393,8 @@ def test_texts_are_indexed_searched_and_encoded(
     line = json.loads(vecgate("encode", "--text", "Cats The cat sat on the mat.").out)
     assert line["id"] == "1"
     assert np.allclose(line["vector"], matrix[0], atol=1e-5)
+    uncut = vecgate("encode", "a.csv.gz", *columns, "--truncation", "error", "-o", "uncut.npy")
+    assert_one_error_line(uncut, 1, "TEXT_TOO_LONG", "texts[2] is in line 4")
     refused = vecgate("encode", "--text", "x", "-o", str(folder / "no-such-folder" / "out.npy"))
     assert_one_error_line(refused, 2, "no-such-folder")
 

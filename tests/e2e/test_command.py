@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
-from vecgate_server.__main__ import main
+from vecgate_server.command import main
 
 MEMORY = {"server": {"port": 0}, "backends": {"memory": {"kind": "memory"}}, "models": {"preload": []}}
 FAISS = MEMORY | {"backends": {"faiss": {"kind": "faiss"}}}
@@ -100,6 +100,24 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (2, f"vecgate-server: {path}: No such file or directory\n")
 
 
+def test_a_missing_file_is_told_by_check_config_in_the_same_words(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.yaml"
+    assert run("check-config", "--config", str(path)).stderr == run("--config", str(path)).stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_line() -> None:
+    probe = (
+        "import sys, vecgate_server.__main__ as start\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, *arguments):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "start.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "vecgate-server: interrupted\n")
+
+
 def test_the_effective_settings_are_printed_and_can_be_read_back(tmp_path: Path) -> None:
     result = run_with(json.dumps(MEMORY), tmp_path, "check-config", VECGATE_LIMITS__MAX_TOP_K="7")
     assert result.exit_code == 0
@@ -130,7 +148,10 @@ def test_a_port_in_use_is_told_in_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         result = run_process(MEMORY | {"server": {"port": port}}, tmp_path)
     assert result.returncode == 1
-    assert result.stderr == f"vecgate-server: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert result.stderr == (
+        f"vecgate-server: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "server.host and server.port tell where\n"
+    )
 
 
 def test_a_store_in_use_is_told_in_one_sentence(start_server: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from vecgate.v1.encode_pb2 import ROLE_QUERY, EncodeRequest
 from vecgate.v1.model_pb2 import ListModelsRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
-from vecgate_server.__main__ import main
+from vecgate_server.command import main
 
 MODEL = "all-MiniLM-L6-v2"
 MADE_WITH = (

@@ -71,6 +71,7 @@ def test_whatever_json_writes_is_read(rows: list[dict[str, Any]]) -> None:
     [
         ("a.jsonl", b'{"id": "a"}\n{"id": \n', "line 2 is not JSON"),
         ("a.jsonl", b'{"x": NaN}\n', "line 1 is not JSON: NaN is not JSON"),
+        ("a.jsonl", b'{"id": "a"}\n{"id": x}\n', "line 2 is not JSON: Expecting value at column 8"),
         ("a.jsonl", b"[1, 2]\n", "line 1 is not a JSON object but list"),
         ("a.jsonl", b"[" * 100_000, "line 1 is not JSON"),
         ("a.jsonl", b'{"id": "a"}\n\xff\xfe\n', "not UTF-8 text"),
@@ -88,6 +89,33 @@ def test_a_file_that_cannot_be_used_names_the_line(tmp_path: Path, name: str, co
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputFault, match=f"{name}.*{message}"):
         rows_of(tmp_path / name)
+
+
+def test_json_that_is_not_a_line_an_object_is_told_what_is_expected(tmp_path: Path) -> None:
+    for content in ('[{"id": "a"}]', '{\n  "id": "a"\n}\n'):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(InputFault) as refused:
+            rows_of(tmp_path / "a.json")
+        assert "one object a line" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "fault"),
+    [
+        ("a.csv", "date:int", "no field 'date'; there are 'id', 'text', 'year'"),
+        ("a.csv", "year:integer", "'integer' is no type of metadata"),
+        ("a.jsonl", "year:integer", "'integer' is no type of metadata"),
+    ],
+)
+def test_a_metadata_field_that_would_keep_nothing_is_refused(tmp_path: Path, name: str, word: str, fault: str) -> None:
+    mapping = RowMapping(metadata_fields=parse_metadata_fields([word]))
+    with pytest.raises(InputFault, match=fault):
+        mapping.check_first(Row(1, {"id": "a", "text": "b", "year": "1"}), source(str(tmp_path / name), None, FORMATS))
+
+
+def test_a_metadata_field_that_only_some_rows_have_is_taken(tmp_path: Path) -> None:
+    mapping = RowMapping(metadata_fields=parse_metadata_fields(["dc:title", "year:int"]))
+    mapping.check_first(Row(1, {"id": "a", "text": "b"}), source(str(tmp_path / "a.jsonl"), None, FORMATS))
 
 
 def record_of(values: dict[str, Any], *, empty_is_nothing: bool = False, **mapping: Any) -> Any:
@@ -179,6 +207,13 @@ def test_a_parquet_file_holds_ids_texts_and_vectors_of_one_size(tmp_path: Path) 
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.to_pydict() == {"id": ["a", "b"], "text": ["x", "y"], "vector": [[1, 2], [3, 4]]}
     assert str(table.schema.field("vector").type).startswith("fixed_size_list<element: float>[2]")
+
+
+def test_a_parquet_file_without_vectors_can_be_read(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    with vector_writer(tmp_path / "out.parquet"):
+        pass
+    assert parquet.read_table(tmp_path / "out.parquet").to_pydict() == {"id": [], "text": [], "vector": []}
 
 
 def test_parquet_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from vecgate import (
     VecgateError,
 )
 from vecgate.channel import MAX_ATTEMPTS
-from vecgate.errors import ERROR_CLASSES
+from vecgate.errors import ERROR_CLASSES, InvalidArgumentError
 from vecgate.records import WriteMode
 from vecgate.v1 import encode_pb2, outcome_pb2, read_pb2, search_pb2, server_info_pb2, write_pb2
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceServicer, add_VectorSearchServiceServicer_to_server
@@ -246,6 +246,29 @@ def test_a_timeout_that_is_no_time_is_refused(client: Client, service: ScriptedS
     with pytest.raises(ValueError, match="timeout"):
         client.count("docs", timeout=seconds)
     assert service.requests == []
+
+
+@pytest.mark.parametrize("target", ["", "http://localhost:50051"])
+def test_a_target_that_is_no_address_is_refused_at_once(target: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="target: expected host:port"):
+        Client(target)
+
+
+def test_a_closed_client_says_so_and_can_be_closed_again(target: str, service: ScriptedService) -> None:
+    client = Client(target)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        client.count("docs")
+    assert service.requests == []
+
+
+async def test_a_closed_asynchronous_client_says_so_too(target: str) -> None:
+    client = AsyncClient(target)
+    await client.close()
+    await client.close()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await client.count("docs")
 
 
 def test_records_of_any_number_go_out_in_requests_the_server_takes(client: Client, service: ScriptedService) -> None:

@@ -30,6 +30,21 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load_settings(written(tmp_path, "# nothing yet\n")) == load_settings(None)
 
 
+def test_a_section_whose_every_key_is_a_comment_is_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, "server:\n  # port: 1\nbackends:\n")) == load_settings(None)
+
+
+def test_an_unknown_section_is_refused_though_it_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match="did you mean 'server'"):
+        load_settings(written(tmp_path, "servr:\n"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "CPU"])
+def test_a_device_that_there_is_not_is_refused_before_a_model_meets_it(device: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"^encoder\.device: "):
+        load_settings(written(tmp_path, f"encoder: {{device: '{device}'}}"))
+
+
 def test_a_variable_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, "server: {port: 1, shutdown_grace_seconds: 3}")
     monkeypatch.setenv("VECGATE_SERVER__PORT", "2")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -75,3 +77,18 @@ def test_a_fault_of_the_server_tells_nothing_but_the_request_id() -> None:
         13,
         "internal error; the server's log has the cause under request id abc",
     )
+
+
+LONGEST = "\N{GRINNING FACE}" * 1_000_000
+
+
+@pytest.mark.parametrize("path", ["path", LONGEST, f"records[3].metadata[{LONGEST}].values[7]"])
+def test_a_status_fits_the_8_kib_of_trailing_metadata_whatever_was_refused(path: str) -> None:
+    status = status_message(InvalidArgumentError.at(path, f"there is no {LONGEST} here"))
+    trailing = len(quote(status.message)) + len(b64encode(status.SerializeToString()))
+    assert trailing < 8_192 - 512
+    request = BadRequest()
+    assert status.details[1].Unpack(request)
+    field = request.field_violations[0].field
+    assert (field[:10], field[-10:]) == (path[:10], path[-10:])
+    assert item_error(InvalidArgumentError.at(path, LONGEST)).ByteSize() < 8_192

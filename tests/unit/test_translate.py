@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecgate.v1 import filter_pb2, search_pb2
-from vecgate.v1.metadata_pb2 import Value, ValueList
+from vecgate.v1.metadata_pb2 import StringList, Value, ValueList
 from vecgate.v1.record_pb2 import MetadataFields, ReturnFields
 from vecgate_backends.answers import Explanation, Hits
+from vecgate_backends.contract import ByIds
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order
 from vecgate_backends.records import IDS_ONLY, Fields, MetadataValue, Record, Timestamp
 from vecgate_server.config import LimitSettings
-from vecgate_server.translate.filters import filter_from_wire
+from vecgate_server.errors import LimitExceededError
+from vecgate_server.translate.filters import filter_from_wire, selector_from_wire
 from vecgate_server.translate.metadata import metadata_from_wire, metadata_to_wire, value_from_wire, value_to_wire
 from vecgate_server.translate.records import record_to_wire, return_fields
 from vecgate_server.translate.search import leave_out, search_plan, search_result
@@ -163,5 +165,32 @@ def test_an_expression_counts_towards_the_limits_of_the_tree_it_stands_in() -> N
     message = filter_pb2.Filter(negation=filter_pb2.Filter(expression="a = 1 AND b = 2"))
     with pytest.raises(InvalidArgumentError, match="nested 3 deep"):
         filter_from_wire(message, "filter", LimitSettings(max_filter_depth=2))
-    with pytest.raises(InvalidArgumentError, match="has 2 conditions"):
+    with pytest.raises(InvalidArgumentError, match="has 2 or more conditions"):
         filter_from_wire(message, "filter", LimitSettings(max_filter_terms=1))
+
+
+def test_a_filter_over_the_limit_is_refused_before_the_rest_is_read() -> None:
+    listed = filter_pb2.Condition(field="a", in_list=ValueList(values=[Value()] * 3))
+    with pytest.raises(LimitExceededError):
+        filter_from_wire(filter_pb2.Filter(condition=listed), "filter", LimitSettings(max_filter_terms=2))
+    good = filter_pb2.Filter(condition=filter_pb2.Condition(field="a", exists=True))
+    children = filter_pb2.FilterList(filters=[good, good, good, filter_pb2.Filter()])
+    with pytest.raises(LimitExceededError):
+        filter_from_wire(filter_pb2.Filter(any_of=children), "filter", LimitSettings(max_filter_terms=2))
+
+
+def test_a_list_is_refused_as_an_operand_before_its_strings_are_read() -> None:
+    operand = Value(string_list_value=StringList(values=["\0"]))
+    message = filter_pb2.Filter(condition=filter_pb2.Condition(field="a", eq=operand))
+    with pytest.raises(InvalidArgumentError, match="takes one value, not a list"):
+        filter_from_wire(message, "filter", LIMITS)
+
+
+@pytest.mark.parametrize(("ids_limit", "most"), [("max_batch", 2), ("max_page_size", 3)])
+def test_a_selector_of_too_many_ids_is_refused_before_they_are_read(ids_limit: str, most: int) -> None:
+    limits = LimitSettings(max_batch=2, max_page_size=3)
+    selector = filter_pb2.Selector(ids=filter_pb2.IdList(ids=[""] * (most + 1)))
+    with pytest.raises(LimitExceededError, match=f"limits.{ids_limit} is {most}"):
+        selector_from_wire(selector, "selector", limits, ids_limit=ids_limit)
+    taken = filter_pb2.Selector(ids=filter_pb2.IdList(ids=["a"] * most))
+    assert selector_from_wire(taken, "selector", limits, ids_limit=ids_limit) == ByIds(("a",))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from vecgate.v1.metadata_pb2 import Value
+from vecgate.v1.metadata_pb2 import StringList, Value
 from vecgate.v1.vector_pb2 import FloatList, Vector
 from vecgate_backends.errors import DimensionMismatchError, InvalidArgumentError
 from vecgate_backends.records import Metric
@@ -85,7 +85,7 @@ def test_a_good_metadata_name_passes(name: str) -> None:
 def test_metadata_is_measured_in_bytes_of_names_and_values() -> None:
     fields = {"é": Value(string_value="ab"), "n": Value(int_value=1)}
     metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=13))
-    with pytest.raises(LimitExceededError, match="13 bytes"):
+    with pytest.raises(LimitExceededError, match="13 or more bytes"):
         metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=12))
     with pytest.raises(LimitExceededError, match="2 fields"):
         metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_fields=1))
@@ -164,3 +164,16 @@ def test_reading_in_bulk_and_one_by_one_agree(
         else:
             with pytest.raises(type(fault)):
                 read_vector(vector, "v", dimension=4, metric=metric)
+
+
+def test_each_string_of_a_list_counts_even_if_it_is_empty() -> None:
+    fields = {"t": Value(string_list_value=StringList(values=[""] * 12))}
+    metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=13))
+    with pytest.raises(LimitExceededError):
+        metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=12))
+
+
+def test_a_list_over_the_limit_is_refused_before_its_strings_are_read() -> None:
+    fields = {"t": Value(string_list_value=StringList(values=["a control character: \0"] * 20))}
+    with pytest.raises(LimitExceededError):
+        metadata_rules.metadata(fields, "metadata", LimitSettings(max_metadata_bytes=19))

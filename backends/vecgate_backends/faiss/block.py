@@ -58,6 +58,11 @@ class Block:
         return replace(self, live=live, dead=len(live) - int(np.count_nonzero(live)))
 
 
+def record_ids(blocks: Sequence[Block], internal_ids: NDArray[np.int64]) -> list[str]:
+    """Return the ids of the records of those of these versions, ascending, that the blocks hold; in no order."""
+    return [block.record_ids[row] for block in blocks for row in block.rows_of(internal_ids).tolist()]
+
+
 def _cleared(live: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     changed = live.copy()
     changed[rows] = False

@@ -29,7 +29,7 @@ ROUNDING = 1e-5
 
 
 def calibrated_ef(graph: Any, metric: Metric, queries: FloatMatrix) -> int:
-    """Return the smallest ef at which walks find TARGET of the nearest NEIGHBOURS.
+    """Return the smallest ef at which walks find TARGET of the nearest NEIGHBOURS; if none cheaper than exact search does, all rows.
 
     Args:
         graph: faiss.IndexHNSWFlat that does not hold the queries.
@@ -42,13 +42,12 @@ def calibrated_ef(graph: Any, metric: Metric, queries: FloatMatrix) -> int:
     last = np.partition(exact, len(vectors) - wanted, axis=1)[:, len(vectors) - wanted]
     bound = (last - ROUNDING * (np.abs(last) + squared_norms(queries)))[:, None]
     sign = -1 if metric is Metric.EUCLIDEAN else 1
-    breadths = list(_breadths(len(vectors)))
-    for ef in breadths:
+    for ef in _breadths(len(vectors)):
         parameters = faiss.SearchParametersHNSW(efSearch=ef)  # type: ignore[attr-defined]  # Faiss's stubs lack it
         found, _ = graph.search(queries, wanted, params=parameters)
         if (sign * found >= bound).mean() >= TARGET:
             return ef
-    return math.ceil(breadths[-1] * STEP)
+    return len(vectors)  # so dear that no plan walks
 
 
 def _breadths(rows: int) -> Iterator[int]:

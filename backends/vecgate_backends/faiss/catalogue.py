@@ -7,13 +7,17 @@ and a directory that the catalogue does not know, after a careless restore for i
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss.codec import decode_spec, encode_spec
-from vecgate_backends.faiss.database import Format, create_database, open_database, translated_errors
+from vecgate_backends.faiss.database import Format, create_database, empty_log, open_database, translated_errors
 from vecgate_backends.records import CollectionSpec
+
+logger = logging.getLogger(__name__)
 
 FORMAT = Format(
     application_id=0x76676361,  # "vgca"
@@ -104,7 +108,10 @@ class Catalogue:
         self._connection.close()
 
     def _change(self, *statements: tuple[str, tuple[str, ...]]) -> None:
-        """Run statements in one durable transaction."""
+        """Run statements in one durable transaction.
+
+        The log is emptied after it: were its last commit damaged, a collection that was made would be a leftover again.
+        """
         with translated_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -115,3 +122,7 @@ class Catalogue:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        try:
+            empty_log(self._connection)
+        except sqlite3.Error as error:
+            logger.warning("cannot empty the log of %s: %s", self._path, error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -43,7 +44,7 @@ class NamespaceCleared:
 
 @dataclass(frozen=True, slots=True)
 class MetadataUpdated:
-    """Versions whose metadata changed in place."""
+    """Versions whose metadata changed in place; `before` and `after` have the fields that the change is about, and no others."""
 
     namespace: str
     internal_ids: Sequence[int]
@@ -61,3 +62,14 @@ class SegmentsReplaced:
 
 
 Change: TypeAlias = RecordsAdded | RecordsRemoved | NamespaceCleared | MetadataUpdated | SegmentsReplaced
+
+
+def indexed_metadata(change: Change) -> Iterable[Metadata]:
+    """Return all metadata that the index takes in or forgets with a change, but for that of a cleared namespace."""
+    match change:
+        case RecordsAdded(metadata=metadata) | RecordsRemoved(metadata=metadata):
+            return metadata
+        case MetadataUpdated(before=before, after=after):
+            return chain(before, after)
+        case NamespaceCleared() | SegmentsReplaced():
+            return ()

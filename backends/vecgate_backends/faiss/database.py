@@ -16,6 +16,7 @@ from vecgate_backends.errors import (
     StorageFullError,
     VecgateError,
 )
+from vecgate_backends.faiss.write_ahead_log import check_log
 
 PAGE_BYTES = 8192
 """Five vectors of 384 dimensions fit one page; pages of 4096 bytes would waste a quarter."""
@@ -57,7 +58,8 @@ def create_database(path: Path, form: Format) -> None:
 def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3.Connection:
     """Open an existing file; the connection may be used from any one thread at a time, and begins no transaction by itself.
 
-    With `thorough` the pages of a file of up to CHECKED_BYTES are checked, not its header alone.
+    With `thorough` the pages of a file of up to CHECKED_BYTES are checked, not its header alone, and so is the write-ahead log, if no
+    one else has the file open.
 
     Raises:
         StorageCorruptError: it is missing, damaged, of another kind or of a version that this program does not know.
@@ -65,6 +67,11 @@ def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3
     """
     if not path.is_file():
         raise StorageCorruptError(f"{path} is missing")
+    if thorough:
+        try:
+            check_log(path)  # before SQLite sees it, which would clear it away
+        except OSError as error:
+            raise BackendUnavailableError(f"{path.name} cannot be used: {error}") from error
     with translated_errors(path):
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
@@ -92,6 +99,17 @@ def translated_errors(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", unreadable_text) & 0xFF
         kind, meaning = _ERRORS.get(code, (BackendUnavailableError, "cannot be used"))
         raise kind(f"{path.name} {meaning}: {error}") from error
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Copy the write-ahead log into the file and empty it; False at once if a reader, such as another program, still needs it."""
+    (waits,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {waits}")
+    return not busy
 
 
 def sync_path(path: Path) -> None:

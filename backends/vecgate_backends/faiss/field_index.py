@@ -12,12 +12,15 @@ from pyroaring import BitMap64
 from vecgate_backends.filters import Compare, Eq, In, Order, Scalar, ValueKey, value_key
 
 Postings: TypeAlias = int | BitMap64
-"""The versions that have a value: a bitmap, or the one internal id itself, since a bitmap takes some hundred bytes."""
+"""The versions that have a value: a bitmap, or the one internal id itself, since a bitmap takes some hundred bytes.
+
+A bitmap is never changed but replaced, so that copies of an index share it.
+"""
 
 ORDERED_KINDS = frozenset({"number", "timestamp"})
 """Kinds of ValueKey that range conditions take."""
 FEW = 64
-"""Up to so many new values are inserted one by one into the sorted ones; more are sorted in."""
+"""Up to so many values are inserted one by one into the sorted ones, or taken out; more are sorted in, or sifted out."""
 
 RANGES: Mapping[Order, Callable[[list[Any], Any], list[Any]]] = MappingProxyType(
     {
@@ -38,6 +41,18 @@ class FieldIndex:
         self._postings: dict[ValueKey, Postings] = {}
         self._ordered: dict[str, list[Any]] = {kind: [] for kind in ORDERED_KINDS}
 
+    def __len__(self) -> int:
+        """Distinct values."""
+        return len(self._postings)
+
+    def copy(self) -> FieldIndex:
+        """Return an index that changes on its own; about 10 ns a value."""
+        copied = FieldIndex()
+        copied._having = self._having.copy()
+        copied._postings = self._postings.copy()
+        copied._ordered = {kind: values.copy() for kind, values in self._ordered.items()}
+        return copied
+
     @property
     def having(self) -> BitMap64:
         """The versions that have the field; not to be changed."""
@@ -57,15 +72,19 @@ class FieldIndex:
 
     def remove(self, values: Mapping[ValueKey | None, list[int]]) -> None:
         """Forget versions, which were added with these values."""
+        empty: dict[str, list[Scalar]] = {kind: [] for kind in ORDERED_KINDS}
         for key, internal_ids in values.items():
-            gone = BitMap64(internal_ids)
-            self._having.difference_update(gone)
+            self._having.difference_update(BitMap64(internal_ids))
             if key is not None:
-                postings = self._postings[key]
-                if not isinstance(postings, int):
-                    postings.difference_update(gone)
-                if isinstance(postings, int) or not postings:
-                    self._forget(key)
+                left = _without(self._postings[key], internal_ids)
+                if left is not None:
+                    self._postings[key] = left
+                    continue
+                del self._postings[key]
+                if key[0] in ORDERED_KINDS:
+                    empty[key[0]].append(key[1])
+        for kind, removed in empty.items():
+            _take_out(self._ordered[kind], removed)
 
     def passing(self, condition: Eq | In | Compare) -> BitMap64:
         """Return the versions that pass a condition."""
@@ -91,13 +110,6 @@ class FieldIndex:
                 kind, _ = value_key(operand)
                 return [(kind, value) for value in RANGES[order](self._ordered.get(kind, []), operand)]
 
-    def _forget(self, key: ValueKey) -> None:
-        del self._postings[key]
-        kind, value = key
-        if kind in ORDERED_KINDS:
-            values = self._ordered[kind]
-            del values[bisect_left(values, value)]
-
 
 def _insert(ordered: list[Any], added: Sequence[Any]) -> None:
     if len(added) > FEW:
@@ -108,13 +120,27 @@ def _insert(ordered: list[Any], added: Sequence[Any]) -> None:
         ordered.insert(bisect_left(ordered, value), value)
 
 
+def _take_out(ordered: list[Any], removed: Sequence[Any]) -> None:
+    if len(removed) > FEW:
+        gone = set(removed)
+        ordered[:] = [value for value in ordered if value not in gone]
+        return
+    for value in removed:
+        del ordered[bisect_left(ordered, value)]
+
+
 def _with(postings: Postings | None, added: list[int]) -> Postings:
     if postings is None:
         return added[0] if len(added) == 1 else BitMap64(added)
     if isinstance(postings, int):
         return BitMap64([postings, *added])
-    postings.update(added)
-    return postings
+    return postings | BitMap64(added)
+
+
+def _without(postings: Postings, removed: list[int]) -> Postings | None:
+    if isinstance(postings, int):
+        return None
+    return postings - BitMap64(removed) or None
 
 
 def _united(found: Iterable[Postings]) -> BitMap64:

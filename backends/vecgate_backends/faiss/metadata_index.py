@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap64
 
 from vecgate_backends.answers import FieldStats
+from vecgate_backends.faiss.changes import (
+    Change,
+    MetadataUpdated,
+    NamespaceCleared,
+    RecordsAdded,
+    RecordsRemoved,
+    indexed_metadata,
+)
 from vecgate_backends.faiss.field_index import FieldIndex
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, ValueKey, value_keys
 from vecgate_backends.records import Metadata, Timestamp
@@ -24,6 +34,29 @@ class MetadataIndex:
 
     def __len__(self) -> int:
         return len(self._everything)
+
+    def follow(self, change: Change) -> None:
+        """Follow one change of a commit."""
+        match change:
+            case RecordsAdded(_, internal_ids, _, _, metadata):
+                self.add(internal_ids.tolist(), metadata)
+            case RecordsRemoved(_, internal_ids, metadata):
+                self.remove(internal_ids, metadata)
+            case MetadataUpdated(_, internal_ids, before, after):
+                self.remove(internal_ids, before)
+                self.add(internal_ids, after)
+            case NamespaceCleared():
+                self.clear()
+
+    def following(self, changes: Sequence[Change]) -> MetadataIndex:
+        """Return an index that followed the changes; this one may be read meanwhile, and is to be forgotten then, as they share fields."""
+        followed = MetadataIndex()
+        followed._everything = self._everything.copy()
+        changed = {field for change in changes for metadata in indexed_metadata(change) for field in metadata}
+        followed._fields = {field: index.copy() if field in changed else index for field, index in self._fields.items()}
+        for change in changes:
+            followed.follow(change)
+        return followed
 
     def add(self, internal_ids: Sequence[int], metadata: Sequence[Metadata]) -> None:
         """Take in versions with their metadata."""
@@ -66,26 +99,39 @@ class MetadataIndex:
         """Return the versions that pass a filter as an array, ascending."""
         return np.frombuffer(self.resolve(node).to_array(), np.uint64).astype(np.int64)
 
-    def describe(self, field: str, node: Filter | None, limit: int) -> FieldStats:
-        """Return what answers.FieldStats says of a field over the versions that pass a filter."""
-        selected = self.resolve(node)
-        index = self._field(field)
-        counted = sorted(index.counts(selected), key=lambda entry: (-entry[1], entry[0]))
-        present = index.having.intersection_cardinality(selected)
+    def selection(self, field: str, node: Filter | None) -> FieldSelection:
+        """Return a field and the versions that pass a filter, both as they are now whatever follows."""
+        return FieldSelection(self._field(field).copy(), self.resolve(node))
+
+    def _field(self, field: str) -> FieldIndex:
+        return self._fields.get(field) or FieldIndex()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSelection:
+    """A field and some versions."""
+
+    index: FieldIndex
+    selected: BitMap64
+
+    def describe(self, limit: int) -> FieldStats:
+        """Return what answers.FieldStats says of them; about 2 us a value of the field."""
+        counted = list(self.index.counts(self.selected))
+        present = self.index.having.intersection_cardinality(self.selected)
         values = [value for (_, value), _ in counted]
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         timestamps = [value for value in values if isinstance(value, Timestamp)]
         return FieldStats(
-            values=[(value, count) for (_, value), count in counted[:limit]],
+            values=[
+                (value, count)
+                for (_, value), count in nsmallest(limit, counted, key=lambda entry: (-entry[1], entry[0]))
+            ],
             distinct=len(counted),
             present=present,
-            missing=len(selected) - present,
+            missing=len(self.selected) - present,
             numbers=(min(numbers), max(numbers)) if numbers else None,
             timestamps=(min(timestamps), max(timestamps)) if timestamps else None,
         )
-
-    def _field(self, field: str) -> FieldIndex:
-        return self._fields.get(field) or FieldIndex()
 
 
 def _grouped(

@@ -154,14 +154,13 @@ class UpdateRecordMetadata:
     def run(self, transaction: Transaction) -> Outcome[int]:
         """Change them; vectors and internal ids stay."""
         found = self.targets.find(transaction, transaction.namespace(self.namespace))
-        before = [version.metadata for version in found]
-        after = [
-            {name: value for name, value in metadata.items() if name not in self.changes.remove}
-            | dict(self.changes.set)
-            for metadata in before
-        ]
-        for version, metadata in zip(found, after, strict=True):
-            transaction.set_metadata(version.internal_id, metadata)
+        touched = self.changes.remove | self.changes.set.keys()
+        before, after = [], []
+        for version in found:
+            kept = {name: value for name, value in version.metadata.items() if name not in touched}
+            transaction.set_metadata(version.internal_id, kept | dict(self.changes.set))
+            before.append({name: value for name, value in version.metadata.items() if name in touched})
+            after.append(self.changes.set)
         internal_ids = [version.internal_id for version in found]
         return Outcome(len(found), [MetadataUpdated(self.namespace, internal_ids, before, after)])
 

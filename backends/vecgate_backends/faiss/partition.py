@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.changes import (
     Change,
-    MetadataUpdated,
     NamespaceCleared,
     RecordsAdded,
     RecordsRemoved,
     SegmentsReplaced,
+    indexed_metadata,
 )
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.segment import Segment
+
+VALUES_A_STEP = 4096
+"""Metadata values that are indexed on the event loop, about 5 ms; more are indexed aside, in a copy of the index."""
 
 
 class Partition:
@@ -43,30 +45,34 @@ class Partition:
         """Return all that is to be searched: each live version is in exactly one block."""
         return [*(segment.block for segment in self.segments), *self.head.blocks()]
 
-    def record_ids(self, internal_ids: NDArray[np.int64]) -> list[str]:
-        """Return the ids of the records whose live versions these are, ascending; in no order."""
-        return [block.record_ids[row] for block in self.blocks() for row in block.rows_of(internal_ids).tolist()]
+    def prepare(self, changes: Sequence[Change]) -> MetadataIndex | None:
+        """Do what apply() would do with the metadata, if that is much; on any thread, while nothing is applied."""
+        values = sum(len(metadata) for change in changes for metadata in indexed_metadata(change))
+        return self.metadata.following(changes) if values > VALUES_A_STEP else None
 
-    def apply(self, change: Change) -> None:
-        """Follow one change of a commit."""
+    def apply(self, changes: Sequence[Change], prepared: MetadataIndex | None) -> None:
+        """Follow the changes of a commit; `prepared` is what prepare() returned for them."""
+        for change in changes:
+            self._move(change)
+            if prepared is None:
+                self.metadata.follow(change)
+        if prepared is not None:
+            self.metadata = prepared
+        if not self.rebuilding:
+            self.head.compact()
+
+    def _move(self, change: Change) -> None:
+        """Let the vectors follow one change."""
         match change:
-            case RecordsAdded(_, internal_ids, ids, vectors, metadata):
+            case RecordsAdded(_, internal_ids, ids, vectors, _):
                 self.head.append(internal_ids, ids, vectors)
-                self.metadata.add(internal_ids.tolist(), metadata)
-            case RecordsRemoved(_, internal_ids, metadata):
+            case RecordsRemoved(_, internal_ids, _):
                 self._remove(internal_ids)
-                self.metadata.remove(internal_ids, metadata)
             case NamespaceCleared():
                 self.head.clear()
                 self.segments = tuple(_emptied(segment) for segment in self.segments)
-                self.metadata.clear()
-            case MetadataUpdated(_, internal_ids, before, after):
-                self.metadata.remove(internal_ids, before)
-                self.metadata.add(internal_ids, after)
             case SegmentsReplaced():
                 self._publish(change)
-        if not self.rebuilding:
-            self.head.compact()
 
     def _remove(self, internal_ids: Iterable[int]) -> None:
         removed = np.sort(np.fromiter(internal_ids, np.int64))

@@ -42,7 +42,7 @@ class Store:
             ConfigurationError: the directory cannot be used.
         """
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            _make_directory(path)
             lock = DirectoryLock(path)
         except OSError as refused:
             raise _unusable(path, refused.strerror or str(refused)) from refused
@@ -112,6 +112,14 @@ class Store:
         """Close the catalogue and release the lock."""
         self._catalogue.close()
         self._lock.release()
+
+
+def _make_directory(path: Path) -> None:
+    """Make a directory and those above it, durably."""
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for directory in missing:
+        sync_path(directory.parent)
 
 
 @contextmanager

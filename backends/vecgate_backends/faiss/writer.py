@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
-from vecgate_backends.faiss.database import translated_errors
+from vecgate_backends.faiss.database import empty_log, translated_errors
 from vecgate_backends.faiss.operations import Operation, Outcome
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import TruthReader
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 GROUP_WEIGHT = 4096
 """Records a group takes at most, unless one operation alone is larger; bounds the step in which a group is applied."""
 CHECKPOINT_BYTES = 16 * 2**20
-"""Size of the write-ahead log from which it is copied into the file and emptied."""
+"""Size of the write-ahead log from which it is copied into the file and emptied; and how far it grows before that is tried again."""
 VACUUM_PAGES = 2048
 """Free pages given back to the file system after a checkpoint, 16 MiB."""
 
@@ -53,16 +53,18 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A committed group: what each operation came to."""
+    """A committed group: what each operation came to, and the step in which memory follows."""
 
     members: Sequence[tuple[_Pending, Outcome[Any]]]
     sequence: int
+    apply: Callable[[], None]
 
 
 class GroupCommitWriter:
     """Takes operations on the event loop it is made on, and resolves their futures there, once durable and applied.
 
-    `apply` is called on the loop with the changes of each commit, in order, right before the reader is pinned to it.
+    `prepare` is called on the writer's thread with the changes and the number of each commit, after memory follows all commits before
+    it. What it returns is called on the loop once the commit is durable, right before the reader is pinned to it.
     """
 
     def __init__(
@@ -70,12 +72,12 @@ class GroupCommitWriter:
         path: Path,
         connection: sqlite3.Connection,
         reader: TruthReader,
-        apply: Callable[[Sequence[Change], int], None],
+        prepare: Callable[[Sequence[Change], int], Callable[[], None]],
     ) -> None:
         self._path = path
         self._connection = connection
         self._reader = reader
-        self._apply = apply
+        self._prepare = prepare
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         # A daemon: if the loop dies without close(), the process may still end, and that is no worse than a crash.
@@ -83,6 +85,7 @@ class GroupCommitWriter:
         self._closing = False
         self._applied = threading.Event()
         self._applied.set()
+        self._bytes_kept = 0  # size of a log that could not be emptied
 
     def start(self) -> None:
         """Pin the reader and begin to work."""
@@ -161,17 +164,18 @@ class GroupCommitWriter:
                 members = [(pending, pending.operation.run(transaction)) for pending in group]
                 sequence = transaction.advance_sequence()
                 self._applied.wait()
+                apply = self._prepare([change for _, outcome in members for change in outcome.changes], sequence)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        return _Group(members, sequence)
+        return _Group(members, sequence, apply)
 
     def _finish(self, group: _Group) -> None:
         """Apply a commit and answer its callers; runs on the event loop."""
         try:
-            self._apply([change for _, outcome in group.members for change in outcome.changes], group.sequence)
+            group.apply()
             self._reader.pin()
         except Exception as error:
             # Memory no longer follows the file, so nothing more may be acknowledged; a reopened store is right again.
@@ -188,14 +192,19 @@ class GroupCommitWriter:
     def _checkpoint(self) -> None:
         """Empty the write-ahead log once it is large; its readers must let go of it for that."""
         log = self._path.with_name(self._path.name + "-wal")
-        if not log.exists() or log.stat().st_size < CHECKPOINT_BYTES:
+        size = log.stat().st_size if log.exists() else 0
+        if size < self._bytes_kept + CHECKPOINT_BYTES:
             return
+        self._bytes_kept = size
         self._applied.wait()
         self._on_loop(self._reader.release)
         try:
             with translated_errors(self._path):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                if empty_log(self._connection):
+                    self._bytes_kept = 0
+                    self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+                else:
+                    logger.warning("another program reads %s, so that its log of %d bytes must grow", self._path, size)
         except Exception:
             # Commits go on without it; the log grows until a later one succeeds.
             logger.warning("cannot checkpoint %s", self._path, exc_info=True)

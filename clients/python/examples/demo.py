@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vecgate import Client, Match, Record
+from vecgate import Client, Match, Record, VecgateError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HOME = REPOSITORY / ".demo"
@@ -71,15 +71,15 @@ def running_server() -> Iterator[Client]:
     HOME.mkdir(exist_ok=True)
     config = HOME / "vecgate.yaml"
     config.write_text(SERVER_CONFIG.format(path=HOME / "data"))
-    with console.status("Starting vecgate-server (it loads the model)…"):
-        server = subprocess.Popen(
-            [Path(sys.executable).with_name("vecgate-server"), "--config", config],
-            stdout=subprocess.PIPE,
-            stderr=(HOME / "server.log").open("a"),
-            text=True,
-        )
-        address = serving_address(server)
+    server = subprocess.Popen(
+        [Path(sys.executable).with_name("vecgate-server"), "--config", config],
+        stdout=subprocess.PIPE,
+        stderr=(HOME / "server.log").open("a"),
+        text=True,
+    )
     try:
+        with console.status("Starting vecgate-server (it loads the model)…"):
+            address = serving_address(server)
         with Client(address) as client:
             client.wait_ready(timeout=120)
             console.print(f"[green]vecgate-server is serving on {address}[/] (its data: {HOME / 'data'})")
@@ -198,4 +198,9 @@ VECGATE_SERVER__PORT=50051 .venv/bin/vecgate-server --config {config} &
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. What is indexed is kept; run the same command again.")
+    except VecgateError as error:
+        sys.exit(f"The demo stopped: {error}. The server's own words are in {HOME / 'server.log'}")

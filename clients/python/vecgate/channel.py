@@ -24,6 +24,10 @@ DEFAULT_TARGET = "localhost:50051"
 KEEPALIVE_MS = 30_000
 """Pings while a call waits, so that a dead connection is noticed; the server allows one every 10 s."""
 
+INITIAL_RECONNECT_MS = 100
+MAX_RECONNECT_MS = 2_000
+"""Pauses between two attempts to reach a server that is down, growing from the first to the second."""
+
 MAX_ATTEMPTS = 4
 INITIAL_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
@@ -71,6 +75,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.enable_retries", 1),
+    # gRPC would stay away for up to 2 minutes from a server that was down for a while, though it is back.
+    ("grpc.initial_reconnect_backoff_ms", INITIAL_RECONNECT_MS),
+    ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
     ("grpc.service_config", SERVICE_CONFIG),
 )
 
@@ -105,22 +112,40 @@ def check_timeout(seconds: float, argument: str = "timeout") -> float:
     return seconds
 
 
+def check_target(target: str) -> str:
+    """Return a target that names an address.
+
+    Raises:
+        InvalidArgumentError: it is empty, or the address of a web page.
+    """
+    if not target:
+        raise InvalidArgumentError.at("target", f"expected host:port, got {target!r}")
+    if target.startswith(("http://", "https://")):
+        raise InvalidArgumentError.at("target", f"expected host:port without http, got {target!r}")
+    return target
+
+
 def open_channel(target: str) -> grpc.Channel:
-    """Open a blocking channel; it connects at the first call."""
-    return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    """Open a blocking channel; it connects at the first call.
+
+    Raises:
+        InvalidArgumentError: as check_target.
+    """
+    return grpc.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
 
 
 def open_async_channel(target: str) -> grpc.aio.Channel:
     """Open a channel of the running event loop; it connects at the first call.
 
     Raises:
+        InvalidArgumentError: as check_target.
         RuntimeError: no event loop runs.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("make an AsyncClient inside a coroutine: it belongs to the running event loop") from None
-    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+    return grpc.aio.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
 
 
 def pauses(random_fraction: Callable[[], float] = random.random) -> Iterator[float]:

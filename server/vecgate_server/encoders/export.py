@@ -1,14 +1,11 @@
-"""Making the served form of a model, in a process of its own: `python -m vecgate_server.encoders.export MODEL DIRECTORY`.
+"""Making the served form of a model.
 
-The process loads the model into torch, which is the reference, writes a graph that also pools and normalises, fuses its
-layers for ONNX Runtime, and compares the vectors of both. It ends with 0, or with 1 and the reason in the last line of
-standard error.
+The model is loaded into torch, which is the reference. Its graph also pools and normalises; its layers are fused for ONNX
+Runtime; and the vectors of both are compared before anything is called a served form.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -168,19 +165,3 @@ def _write_settings(
         ),
         directory,
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run export() on the command line's two directories."""
-    parser = argparse.ArgumentParser(description="Make the served form of a sentence-transformers model.")
-    parser.add_argument("model", type=Path, help="the model's directory")
-    parser.add_argument("directory", type=Path, help="an existing, empty directory")
-    named = parser.parse_args(arguments)
-    try:
-        export(named.model, named.directory)
-    except ModelUnavailableError as error:
-        parser.exit(1, f"{error}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -37,21 +38,24 @@ def export_in_child(model: Path, directory: Path) -> None:
     Raises:
         ServedFormError: the form cannot be made, or its vectors are not torch's.
     """
-    try:
-        done = subprocess.run(  # noqa: S603  # this interpreter, this package, two paths
-            [sys.executable, "-m", "vecgate_server.encoders.export", model.absolute(), directory.absolute()],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=EXPORT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ServedFormError(f"the export took more than {EXPORT_SECONDS} seconds") from error
-    if done.returncode != 0:
-        logger.debug("the export ended with %d:\n%s", done.returncode, done.stderr)
-        last_line = next((line.strip() for line in reversed(done.stderr.splitlines()) if line.strip()), "no word")
-        raise ServedFormError(f"the export ended with {done.returncode}: {last_line}")
+    command = [sys.executable, "-m", "vecgate_server.encoders.export_process", str(model), str(directory)]
+    # Its standard input is never written to: when this process ends, it ends too.
+    with (
+        TemporaryFile("w+", encoding="utf-8", errors="replace") as words,
+        subprocess.Popen(  # noqa: S603  # this package
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words
+        ) as child,
+    ):
+        try:
+            code = child.wait(EXPORT_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            raise ServedFormError(f"the export took more than {EXPORT_SECONDS} seconds") from error
+        words.seek(0)
+        lines = [line.strip() for line in words if line.strip()]
+    if code != 0:
+        logger.debug("the export ended with %d:\n%s", code, "\n".join(lines))
+        raise ServedFormError(f"the export ended with {code}: {lines[-1] if lines else 'no word'}")
 
 
 def make_served_form(model: Path, directory: Path, *, exporter: Exporter = export_in_child) -> None:

@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 RuntimeLoader = Callable[[ModelSettings, EncoderSettings], Runtime]
 
+LONGEST_COMPARED_NAME = 200
+LOAD_CLOSE_SECONDS = 5.0
+"""Time that a load under way has to end when the models are closed; a download may take much longer, and begins again."""
+
 
 @dataclass(slots=True)
 class _Model:
@@ -59,16 +63,20 @@ class ModelPool:
             await self.encoder(name)
 
     async def close(self) -> None:
-        """Drop queued work and release every model; a load under way is waited for."""
+        """Drop queued work and release every model; a load under way has LOAD_CLOSE_SECONDS to end."""
         self._closed = True
         loads = [model.loading for model in self._models.values() if model.loading is not None]
-        await asyncio.gather(*loads, return_exceptions=True)
+        if loads:
+            _, unfinished = await asyncio.wait(loads, timeout=LOAD_CLOSE_SECONDS)
+            for load in unfinished:
+                load.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
         for model in self._models.values():
             if model.encoder is not None:
                 await model.encoder.close()
                 model.encoder = None
             model.state = ModelState.AVAILABLE
-        self._loader.shutdown(wait=False)
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def encoder(self, name: str | None) -> EncoderPool:
         """Return the model's encoder, loading it if need be; None means the default model.
@@ -110,7 +118,8 @@ class ModelPool:
     def _model(self, name: str) -> _Model:
         model = self._models.get(name)
         if model is None:
-            near = get_close_matches(name, self._models, n=1)
+            # Looking for what is near takes seconds for a name of megabytes.
+            near = get_close_matches(name[:LONGEST_COMPARED_NAME], self._models, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
             raise ModelNotFoundError(f"no model is called {name!r} here, only {', '.join(self._models)}{meant}")
         return model
@@ -127,6 +136,8 @@ class ModelPool:
                 queue_tokens=self._settings.queue_tokens,
             )
             await _warm(encoder)
+        except asyncio.CancelledError:  # by close(); a caller that leaves does not cancel a load
+            raise ShuttingDownError("the models are being closed") from None
         except ModelUnavailableError as error:
             model.state, model.detail = ModelState.FAILED, error.message
             logger.warning("%s", error)

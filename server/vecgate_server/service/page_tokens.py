@@ -1,4 +1,4 @@
-"""Page tokens: opaque, and good only for the listing they came from."""
+"""Page tokens: opaque, whole or refused, and good only for the listing they came from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def listing_digest(*scope: object) -> bytes:
 
 def page_token(cursor: str | None, digest: bytes) -> str:
     """Write the token of the page that starts at a cursor; "" after the last page."""
-    return "" if cursor is None else base64.urlsafe_b64encode(digest + cursor.encode()).decode()
+    if cursor is None:
+        return ""
+    content = cursor.encode()
+    return base64.urlsafe_b64encode(_seal(digest, content) + content).decode()
 
 
 def page_cursor(token: str, digest: bytes) -> str | None:
@@ -31,9 +34,14 @@ def page_cursor(token: str, digest: bytes) -> str | None:
         return None
     try:
         content = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
-        cursor = content[_DIGEST_BYTES:].decode()
+        seal, cursor = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:].decode()
     except (binascii.Error, UnicodeDecodeError):
         raise TokenInvalidError.at("page_token", "is damaged") from None
-    if content[:_DIGEST_BYTES] != digest:
-        raise TokenInvalidError.at("page_token", "belongs to another collection, namespace or filter")
+    if seal != _seal(digest, cursor.encode()):
+        raise TokenInvalidError.at("page_token", "is damaged or belongs to another collection, namespace or filter")
     return cursor
+
+
+def _seal(digest: bytes, cursor: bytes) -> bytes:
+    """Bind a cursor to its listing. A token that lost its end would otherwise be good for an earlier page."""
+    return hashlib.sha256(digest + cursor).digest()[:_DIGEST_BYTES]

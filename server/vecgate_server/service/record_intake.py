@@ -46,6 +46,10 @@ class RecordIntake:
     def take_encoding(self, vectors: FloatMatrix, faults: Mapping[int, VecgateError]) -> None:
         """Take the vectors of `to_encode`, shape (len(to_encode), dimension), and the faults of some of its rows."""
         self._vectors[self.to_encode] = vectors
+        self.fail(faults)
+
+    def fail(self, faults: Mapping[int, VecgateError]) -> None:
+        """Take the faults of some rows."""
         for row, fault in faults.items():
             self.faults[row] = fault
 

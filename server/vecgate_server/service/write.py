@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vecgate.v1 import write_pb2 as wire
 from vecgate_backends.contract import MetadataChanges
-from vecgate_backends.errors import InvalidArgumentError, VecgateError
+from vecgate_backends.errors import InvalidArgumentError, PreconditionError, VecgateError
 from vecgate_backends.records import Acknowledgement
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
@@ -101,8 +101,12 @@ class WriteHandlers:
         response: wire.UpsertResponse,
         clock: CallClock,
     ) -> None:
-        encoder = await bound_encoder(self._models, located.spec)
         rows = intake.to_encode
+        try:
+            encoder = await bound_encoder(self._models, located.spec)
+        except PreconditionError as fault:  # of text alone: records with vectors go on
+            intake.fail(dict.fromkeys(rows, fault))
+            return
         encoding = await encoder.encode(intake.texts_to_encode(), Role.DOCUMENT, long_text=long_text)
         clock.encoding = encoding.timings
         response.model.CopyFrom(model_ref_to_wire(encoder.description))

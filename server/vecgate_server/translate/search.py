@@ -70,7 +70,8 @@ def search_plan(message: wire.SearchOptions, path: str, limits: LimitSettings) -
         filter=filter_from_wire(message.filter, f"{path}.filter", limits) if message.HasField("filter") else None,
         score_threshold=_threshold(message, f"{path}.score_threshold"),
         fields=chosen.fields,
-        consistency_token=message.consistency_token if message.HasField("consistency_token") else None,
+        # A write that stored nothing has an empty token, and every read has seen it.
+        consistency_token=message.consistency_token or None,
     )
     return SearchPlan(
         options=_with_parameters(options, message.parameters, f"{path}.parameters"),

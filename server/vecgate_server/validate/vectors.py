@@ -57,22 +57,26 @@ def read_vector(vector: Vector, path: str, *, dimension: int, metric: Metric) ->
 def _packed(vector: Vector, path: str, dimension: int) -> bytes:
     match vector.WhichOneof("encoding"):
         case "packed":
-            return _of_length(vector.packed, path, dimension)
+            return _whole(vector.packed, path, dimension)
         case "floats":
-            return _of_length(np.array(vector.floats.values, WIRE_FLOAT).tobytes(), path, dimension)
+            _check_length(len(vector.floats.values), path, dimension)
+            return np.array(vector.floats.values, WIRE_FLOAT).tobytes()
         case _:
             raise InvalidArgumentError.at(path, "set either packed or floats")
 
 
-def _of_length(packed: bytes, path: str, dimension: int) -> bytes:
+def _whole(packed: bytes, path: str, dimension: int) -> bytes:
     if len(packed) % WIRE_FLOAT.itemsize:
         raise DimensionMismatchError.at(
             f"{path}.packed", f"has {len(packed)} bytes, which is no multiple of {WIRE_FLOAT.itemsize}"
         )
-    components = len(packed) // WIRE_FLOAT.itemsize
+    _check_length(len(packed) // WIRE_FLOAT.itemsize, path, dimension)
+    return packed
+
+
+def _check_length(components: int, path: str, dimension: int) -> None:
     if components != dimension:
         raise DimensionMismatchError.at(path, f"has {components} components; the collection's dimension is {dimension}")
-    return packed
 
 
 def _suspicious(matrix: FloatMatrix, metric: Metric) -> NDArray[np.bool_]:

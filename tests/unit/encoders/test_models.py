@@ -69,9 +69,11 @@ class CountedLoader:
         self.failure: Exception | None = None
         self.may_load = threading.Event()
         self.may_load.set()
+        self.entered = threading.Event()
 
     def __call__(self, model: ModelSettings, settings: EncoderSettings) -> Runtime:
         self.loads += 1
+        self.entered.set()
         assert self.may_load.wait(30)
         if self.failure is not None:
             raise self.failure
@@ -153,6 +155,23 @@ async def test_a_closed_pool_loads_nothing_and_encodes_nothing(tiny_model: Calla
         await models.encoder(None)
     with pytest.raises(ShuttingDownError):
         await encoder.encode(["a"], Role.QUERY)
+
+
+async def test_closing_gives_up_on_a_load_that_does_not_end(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecgate_server.encoders.models.LOAD_CLOSE_SECONDS", 0.01)
+    loader = CountedLoader()
+    loader.may_load.clear()
+    models = ModelPool(_settings(tiny_model(), preload=False), load=loader)
+    use = asyncio.create_task(models.encoder(None))
+    await asyncio.to_thread(loader.entered.wait, 30)
+    try:
+        await models.close()
+        with pytest.raises(ShuttingDownError):
+            await use
+    finally:
+        loader.may_load.set()
 
 
 async def test_equal_models_have_equal_fingerprints_and_vectors_under_any_budget(

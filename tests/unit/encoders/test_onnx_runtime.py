@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecgate_server.encoders import sentence_transformers
+from vecgate_server.encoders import export_process, sentence_transformers
 from vecgate_server.encoders.base import Role
-from vecgate_server.encoders.export import export, main
+from vecgate_server.encoders.export import export
 from vecgate_server.encoders.locate import ModelLocation
 from vecgate_server.encoders.onnx_runtime import load
 from vecgate_server.encoders.served_form import ServedFormError
@@ -126,6 +126,15 @@ def test_the_process_that_exports_ends_with_1_and_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path), str(tmp_path)])
+        export_process.main([str(tmp_path), str(tmp_path)])
     assert ended.value.code == 1
     assert "cannot be loaded" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_process_that_exports_ends_with_the_one_that_asked(tiny_model: TinyModel, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vecgate_server.encoders.export_process", str(tiny_model()), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        child.stdin.close()
+        assert child.wait(60) == 3
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecgate_backends.conformance.strategies import FIELDS, filters, metadata
+from vecgate_backends.faiss.changes import MetadataUpdated, RecordsRemoved
 from vecgate_backends.faiss.field_index import FEW
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.field_statistics import describe_field
@@ -44,14 +45,14 @@ def test_statistics_of_a_field_are_those_counted_record_by_record(
     index = MetadataIndex()
     index.add(range(1, len(stored) + 1), stored)
     selected = [fields for fields in stored if node is None or matches(node, fields)]
-    assert index.describe(field, node, limit) == describe_field(selected, field, limit)
+    assert index.selection(field, node).describe(limit) == describe_field(selected, field, limit)
 
 
 def test_a_field_is_forgotten_with_its_last_value() -> None:
     index = MetadataIndex()
     index.add([1, 2], [{"f": "a"}, {"f": ()}])
     index.remove([1, 2], [{"f": "a"}, {"f": ()}])
-    assert index.describe("f", None, 10).distinct == 0
+    assert index.selection("f", None).describe(10).distinct == 0
     assert len(index) == 0
 
 
@@ -70,3 +71,38 @@ def test_what_a_filter_resolved_to_does_not_change_afterwards() -> None:
     everything = index.resolve(None)
     index.remove([1], [{"f": "a"}])
     assert list(everything) == [1, 2]
+
+
+@given(many_metadata, many_metadata, st.data())
+def test_an_index_made_aside_agrees_and_leaves_the_one_it_came_from_alone(
+    first: list[Metadata], second: list[Metadata], data: st.DataObject
+) -> None:
+    before, index = MetadataIndex(), MetadataIndex()
+    for each in (before, index):
+        each.add(range(1, len(first) + 1), first)
+    removed = data.draw(st.lists(st.integers(1, len(first)), unique=True)) if first else []
+    followed = index.following(
+        [
+            RecordsRemoved("", removed, [first[internal_id - 1] for internal_id in removed]),
+            MetadataUpdated(
+                "",
+                range(len(first) + 1, len(first) + 1 + len(second)),
+                [{} for _ in second],
+                second,
+            ),
+        ]
+    )
+    node = data.draw(filters(3))
+    assert held(index, node) == held(before, node)
+    expected = {at: fields for at, fields in enumerate(first + second, start=1) if at not in removed}
+    assert held(followed, node) == [at for at, fields in expected.items() if matches(node, fields)]
+    for field in FIELDS:
+        assert index.selection(field, None).describe(9) == describe_field(first, field, 9)
+        assert followed.selection(field, None).describe(9) == describe_field(list(expected.values()), field, 9)
+
+
+def test_ranges_stay_right_when_many_values_go_at_once() -> None:
+    index = MetadataIndex()
+    index.add(range(FEW * 3), [{"n": at} for at in range(FEW * 3)])
+    index.remove(range(FEW * 2), [{"n": at} for at in range(FEW * 2)])
+    assert held(index, Compare("n", Order.LT, FEW * 2 + 3)) == [FEW * 2, FEW * 2 + 1, FEW * 2 + 2]

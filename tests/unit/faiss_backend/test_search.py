@@ -170,6 +170,16 @@ def test_the_breadth_of_walks_follows_the_data() -> None:
     assert recall(walked, exact) >= 0.95 > recall(narrow, exact)
 
 
+def test_a_graph_that_cannot_be_walked_well_is_not_walked_beside_dead_rows_either() -> None:
+    rng = np.random.default_rng(4)
+    vectors = (rng.standard_normal((4000, 256)) * rng.lognormal(0, 0.7, (4000, 1))).astype(np.float32)
+    block = block_of(vectors, Metric.EUCLIDEAN, graph=True).without(np.array([17]))
+    queries = rng.standard_normal((60, 256)).astype(np.float32)
+    exact = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, None), queries)
+    found = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, Breadth(64)), queries)
+    assert recall(found, exact) >= 0.95
+
+
 def test_equal_vectors_tie_and_come_by_id() -> None:
     vectors = np.repeat(VECTORS[:3], 50, axis=0)
     for metric in Metric:

@@ -21,7 +21,10 @@ from vecgate_backends.errors import (
     TokenInvalidError,
 )
 from vecgate_backends.faiss import FaissBackend, FaissOptions
+from vecgate_backends.faiss import database as database_module
+from vecgate_backends.faiss import store as store_module
 from vecgate_backends.faiss.consistency import ConsistencyToken
+from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.records import IDS_ONLY, CollectionSpec, HnswIndex, Metric, ModelBinding, Timestamp
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
@@ -61,6 +64,23 @@ async def test_an_unusable_path_is_reported_in_one_sentence(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"^path: the directory .* cannot be used: [^\n]+$"):
         await FaissBackend(FaissOptions(path=tmp_path / "file" / "store")).start()
+
+
+async def test_the_name_of_every_new_directory_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+
+    def noted(path: Path) -> None:
+        synced.append(path)
+        sync_path(path)
+
+    for module in (store_module, database_module):
+        monkeypatch.setattr(module, "sync_path", noted)
+    store = tmp_path / "new" / "store"
+    backend = FaissBackend(FaissOptions(path=store))
+    await backend.start()
+    await backend.create_collection(CollectionSpec("c", 4))
+    await backend.close()
+    assert {tmp_path, tmp_path / "new", store, store / "collections"} <= set(synced)
 
 
 @pytest.mark.parametrize("option", ["seal_threshold", "search_threads", "build_threads"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,12 +16,15 @@ from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import ByFilter, Everything, MetadataChanges, SearchOptions
 from vecgate_backends.errors import BackendUnavailableError, RecordExistsError, TokenInvalidError
 from vecgate_backends.faiss import FaissBackend, searcher
+from vecgate_backends.faiss import collection as collection_module
+from vecgate_backends.faiss import partition as partition_module
 from vecgate_backends.faiss import writer as writer_module
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.consistency import ConsistencyToken
+from vecgate_backends.faiss.field_index import FieldIndex
 from vecgate_backends.faiss.operations import Outcome, Targets, UpdateRecordMetadata
 from vecgate_backends.faiss.transaction import Transaction
-from vecgate_backends.filters import Eq
+from vecgate_backends.filters import Eq, Exists
 from vecgate_backends.records import Acknowledgement, CollectionSpec, Fields, Metric, WriteMode
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
@@ -153,6 +159,25 @@ async def test_the_write_ahead_log_is_emptied_while_reads_go_on(
     assert all(await collection.get("", ["r0", "r3999", "last"], Fields(vector=True)))
 
 
+async def test_another_program_that_reads_holds_up_the_log_and_not_the_writes(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "CHECKPOINT_BYTES", 100_000)
+    path = collection._writer._path
+    log = path.with_name("records.db-wal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM records").fetchone()
+        for begin in range(0, 2000, 200):
+            await put(collection, [f"r{number}" for number in range(begin, begin + 200)])
+        assert log.stat().st_size > 200_000
+        assert "another program reads" in caplog.text
+    for begin in range(2000, 2600, 200):
+        await put(collection, [f"r{number}" for number in range(begin, begin + 200)])
+    await put(collection, ["last"])  # the checkpoint before it is over
+    assert log.stat().st_size < 200_000
+
+
 @pytest.mark.parametrize("text", ["", "x", "é", "AAAA", "A" * 32, "A" * 33, "A" * 36])
 async def test_a_token_that_was_never_given_is_refused(text: str, collection: FaissCollection) -> None:
     with pytest.raises(TokenInvalidError):
@@ -167,3 +192,46 @@ async def test_internal_ids_are_never_given_again(
     reopened = await (await open_backend()).collection("notes")
     await put(reopened, ["c"])
     assert reopened._partition("").metadata.matching(None).tolist() == [3]
+
+
+async def test_changes_of_much_metadata_are_indexed_off_the_event_loop(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_module, "VALUES_A_STEP", 10)
+    threads: set[int] = set()
+    for name in ("add", "remove"):
+        original = getattr(FieldIndex, name)
+
+        def noted(self: FieldIndex, values: Any, original: Callable[..., None] = original) -> None:
+            threads.add(threading.get_ident())
+            original(self, values)
+
+        monkeypatch.setattr(FieldIndex, name, noted)
+    ids = [f"r{number:02}" for number in range(60)]
+    for _ in range(2):
+        await put(collection, ids, metadata=[{"n": number, "even": number % 2 == 0} for number in range(60)])
+    even = ByFilter(Eq("even", True))
+    changes = MetadataChanges(set={"seen": "yes"}, remove=frozenset({"n"}))
+    updated = await collection.update_metadata("", even, changes, acknowledgement=Acknowledgement.SEARCHABLE)
+    assert updated.matched == await collection.count("", ByFilter(Eq("seen", "yes"))) == 30
+    assert await collection.count("", ByFilter(Exists("n"))) == 30
+    deleted = await collection.delete("", even, dry_run=False, acknowledgement=Acknowledgement.SEARCHABLE)
+    assert deleted.matched == 30
+    assert await collection.count("", Everything()) == await collection.count("", ByFilter(Exists("n"))) == 30
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("inline", [0, 1000])
+async def test_statistics_and_deletes_of_many_are_those_of_few(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch, inline: int
+) -> None:
+    monkeypatch.setattr(collection_module, "DESCRIBED_INLINE", inline)
+    monkeypatch.setattr(collection_module, "NAMED_INLINE", inline)
+    await put(collection, [f"r{number}" for number in range(50)], metadata=[{"n": number % 5} for number in range(50)])
+    stats = await collection.field_stats("", "n", None, limit=2)
+    assert (stats.values, stats.distinct, stats.numbers) == ([(0, 10), (1, 10)], 5, (0, 4))
+    deleted = await collection.delete(
+        "", ByFilter(Eq("n", 3)), dry_run=False, acknowledgement=Acknowledgement.SEARCHABLE
+    )
+    assert deleted.matched == 10
+    assert (await collection.field_stats("", "n", None, limit=2)).distinct == 4

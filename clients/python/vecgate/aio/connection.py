@@ -37,6 +37,7 @@ class AsyncConnection:
             response_deserializer=HealthCheckResponse.FromString,
         )
         self._limits: Limits | None = None
+        self._closed = False
 
     async def read(
         self,
@@ -86,7 +87,10 @@ class AsyncConnection:
 
         Raises:
             VecgateError: of the class that belongs to the status code.
+            RuntimeError: the connection is closed.
         """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another")
         end = time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
@@ -109,6 +113,7 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """Close the channel; calls under way are cancelled."""
+        self._closed = True
         await self._channel.close()
 
 

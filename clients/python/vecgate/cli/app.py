@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
 
 import click
 
@@ -15,11 +14,15 @@ from vecgate.cli.encode import encode
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
 from vecgate.cli.index import index
 from vecgate.cli.info import info
+from vecgate.cli.options import show_commands
 from vecgate.cli.records import count, delete, get
 from vecgate.cli.search import search
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.option(
     "--target",
     "-t",
@@ -30,12 +33,14 @@ from vecgate.cli.search import search
     help="Address of the server, host:port.",
 )
 @click.version_option(version("vecgate"), prog_name="vecgate")
-def cli(target: str) -> None:
+@click.pass_context
+def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the commands read it from the root context
     """Search by meaning: a client of a vecgate server.
 
     \b
     Exit status: 0 done, 1 the server or the connection, 2 wrong input, 3 some records were refused, 130 interrupted.
     """  # noqa: D301  # \b is click's mark for lines to leave as they are
+    show_commands(context)
 
 
 for command in (collections, index, search, get, count, delete, encode, info):
@@ -61,8 +66,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(line, err=True)
         return exit_status(failure)
     return status if isinstance(status, int) else 0
-
-
-def main() -> NoReturn:
-    """Run the command line of this process and exit."""
-    sys.exit(run())

@@ -5,18 +5,21 @@ from __future__ import annotations
 import click
 
 from vecgate.cli.display import print_json, print_table
-from vecgate.cli.options import confirm, json_option, with_client, yes_option
+from vecgate.cli.options import confirm, json_option, show_commands, with_client, yes_option
 from vecgate.client import Client
 from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
 from vecgate.results import Collection
+from vecgate.timestamps import Timestamp
 from vecgate.wire.choices import METRICS
 
 COLUMNS = ("name", "backend", "metric", "dimension", "model", "index", "created")
 
 
-@click.group()
-def collections() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def collections(context: click.Context) -> None:
     """List, show, create and delete collections."""
+    show_commands(context)
 
 
 @collections.command("list")
@@ -117,5 +120,5 @@ def _row(collection: Collection) -> tuple[object, ...]:
         collection.dimension,
         collection.model.name if collection.model else "none: raw vectors",
         {FlatIndex: "flat", HnswIndex: "hnsw"}.get(type(collection.index), "by size"),
-        str(collection.created),
+        str(Timestamp(collection.created.seconds)),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 import numpy as np
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,18 @@ from vecgate.timestamps import Timestamp
 
 SNIPPET_CHARACTERS = 200
 """Characters of a text that a table shows."""
+
+LONGEST_WORD = 40
+"""Characters of a name or number that a table keeps on one line, at the cost of the columns with more in them."""
+
+PROSE_WIDTH = 20
+"""Columns of the terminal that a column of longer texts gets at least."""
+
+COLUMN_GAP = 3
+"""Columns of the terminal between two columns of a table."""
+
+PIPE_WIDTH = 1_000
+"""Columns of output that goes to a file or another program: a row is one line, for grep."""
 
 
 def print_json(value: object) -> None:
@@ -44,15 +57,24 @@ def plain(value: object) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print rows under headings; numbers to the right, text as it is, never as markup."""
+    """Print rows under headings; numbers to the right, None as nothing, text as it is, never as markup."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
     cells = [list(row) for row in rows]
+    needed = 1
     for position, column in enumerate(columns):
-        numeric = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        values = [row[position] for row in cells if row[position] is not None]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
+        words = [column, *map(_cell, values)]
+        longest = max(map(len, words))
+        width = longest if all(map(_is_word, words)) else min(longest, PROSE_WIDTH)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
+        needed += width + COLUMN_GAP
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    # On a narrow terminal lines run over its edge: leaving columns out would say less than was asked.
+    console.size = ConsoleDimensions(max(console.width, needed), console.height)
+    console.print(table)
 
 
 def snippet(text: str | None) -> str:
@@ -72,5 +94,11 @@ def _words(value: MetadataValue) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
+def _is_word(cell: str) -> bool:
+    return len(cell) <= LONGEST_WORD and not any(map(str.isspace, cell))
+
+
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,11 +17,15 @@ from vecgate.cli.row_records import RowMapping
 from vecgate.cli.sources import READERS, Row, source
 from vecgate.cli.vector_files import vector_writer
 from vecgate.client import Client
+from vecgate.errors import InvalidArgumentError
 from vecgate.records import Role, Truncation
 from vecgate.wire.choices import ROLES, TRUNCATIONS
 
 BATCH_TEXTS = 128
 """Texts between two writes."""
+
+PLACE_IN_BATCH = re.compile(r"texts\[(?P<index>\d+)\]")
+"""Begins the paths of wrong fields of an Encode request."""
 
 
 @click.command()
@@ -79,7 +85,8 @@ def encode(
     with vector_writer(output) as writer, progress_bar("encoding", total=total) as bar:
         for batch in batched(rows, BATCH_TEXTS):
             batch_texts = [_text(mapping, row) for row in batch]
-            embeddings = client.encode(batch_texts, role, model=model, truncation=truncation)
+            with _lines_named(batch):
+                embeddings = client.encode(batch_texts, role, model=model, truncation=truncation)
             writer.write([_id(mapping, row) for row in batch], batch_texts, embeddings.vectors)
             cut += int(embeddings.truncated.sum())
             done += len(batch)
@@ -88,6 +95,18 @@ def encode(
         click.echo(f"{cut:,} of {done:,} texts were longer than the model reads and were cut", err=True)
     if output is not None:
         click.echo(f"wrote {done:,} vectors to {output}")
+
+
+@contextmanager
+def _lines_named(batch: list[Row]) -> Iterator[None]:
+    """Let an error say in which lines of the file the wrong texts of a batch stand."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        for violation in error.violations:
+            if place := PLACE_IN_BATCH.match(violation.field):
+                error.add_note(f"{place[0]} is in line {batch[int(place['index'])].line}")
+        raise
 
 
 def _text(mapping: RowMapping, row: Row) -> str:

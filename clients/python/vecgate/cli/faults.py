@@ -45,13 +45,13 @@ def fault_line(failure: Exception) -> str | None:
     """Return the line for a failure, or None for one that is a fault of this program."""
     match failure:
         case VecgateError():
-            return _line(str(failure), HINTS.get(failure.reason, ""), failure.__notes__ if _has_notes(failure) else [])
+            return _line(str(failure), HINTS.get(failure.reason, ""), *_notes(failure))
         case InputFault():
             return _line(failure.message, failure.hint)
         case click.ClickException():
             return _line(failure.format_message())
         case OSError():
-            return _line(f"{failure.filename or 'input or output'}: {failure.strerror or failure}")
+            return _line(f"{failure.filename or 'input or output'}: {failure.strerror or failure}", *_notes(failure))
         case _:
             return None
 
@@ -63,10 +63,9 @@ def exit_status(failure: Exception) -> int:
     return EXIT_INTERRUPTED if isinstance(failure, Interrupted) else EXIT_INPUT
 
 
-def _has_notes(failure: Exception) -> bool:
-    return hasattr(failure, "__notes__")
+def _notes(failure: Exception) -> list[str]:
+    return getattr(failure, "__notes__", [])
 
 
-def _line(message: str, hint: str = "", notes: list[str] | None = None) -> str:
-    parts = [part for part in (message, hint, *(notes or [])) if part]
-    return "error: " + "; ".join(" ".join(part.split()) for part in parts)
+def _line(*parts: str) -> str:
+    return "error: " + "; ".join(" ".join(part.split()) for part in parts if part)

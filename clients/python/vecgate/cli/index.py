@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 
 from vecgate.batching import BATCH_ITEMS
 from vecgate.cli.checkpoint import Checkpoint, Position, checkpoint_for
-from vecgate.cli.faults import EXIT_REFUSED, Interrupted
+from vecgate.cli.faults import EXIT_REFUSED, InputFault, Interrupted
 from vecgate.cli.indexing import Job, count_rows
 from vecgate.cli.options import collection_option, namespace_option, with_client, with_row_mapping
 from vecgate.cli.progress import progress_bar
@@ -82,6 +83,7 @@ def index(
     Records that are refused are written to a file with their reasons; the exit status is then 3.
     """
     rows = source(file, file_format, FORMATS)
+    refused_path = _writable(refused_path or Path(f"{Path(rows.name).name}.refused.jsonl"))
     total = count_rows(rows, mapping.check_first)
     settings = _collection(client, collection, model=model, create=create)
     truncation: Truncation = "truncate" if truncate else "error"
@@ -96,9 +98,16 @@ def index(
     ]
     checkpoint = None if total is None else checkpoint_for(Path(file), state_dir, circumstances)
     start = Position() if checkpoint is None or restart else checkpoint.load()
-    refusals = Refusals(refused_path or Path(f"{Path(rows.name).name}.refused.jsonl"), kept_bytes=start.refused_bytes)
+    refusals = Refusals(refused_path, kept_bytes=start.refused_bytes)
     job = Job(rows, mapping, batch_size, upsert, checkpoint, refusals)
     return _report(job, _run(job, start, total, collection), start)
+
+
+def _writable(refused: Path) -> Path:
+    """Return the path for refused records, which shall not be what stops a run in its middle."""
+    if not os.access(refused if refused.exists() else refused.parent, os.W_OK):
+        raise InputFault(f"{refused}: refused records could not be written there", "name another place with --refused")
+    return refused
 
 
 def _collection(client: Client, name: str, *, model: str | None, create: bool) -> Collection:
@@ -123,7 +132,7 @@ def _run(job: Job, start: Position, total: int | None, collection: str) -> tuple
                 bar.done(position.rows)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_standing(position, job.checkpoint)}") from None
-    except VecgateError as error:
+    except (VecgateError, OSError) as error:
         error.add_note(_standing(position, job.checkpoint))
         raise
     finally:

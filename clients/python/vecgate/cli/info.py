@@ -25,10 +25,10 @@ def info(client: Client, as_json: bool) -> None:
         ("model", "state", "dimension", "tokens", "runtime", "detail"),
         [
             (
-                f"{model.name}{' *' if model.is_default else ''}",
+                f"{model.name}{'*' if model.is_default else ''}",
                 model.state,
-                model.dimension,
-                model.max_tokens,
+                model.dimension or None,  # 0 until it is loaded
+                model.max_tokens or None,
                 model.runtime,
                 model.detail,
             )
@@ -39,7 +39,7 @@ def info(client: Client, as_json: bool) -> None:
         ("backend", "kind", "state", "indexes", "metrics"),
         [
             (
-                f"{backend.name}{' *' if backend.name == server.default_backend else ''}",
+                f"{backend.name}{'*' if backend.name == server.default_backend else ''}",
                 backend.kind,
                 "answers" if backend.healthy else f"does not answer: {backend.detail}",
                 ", ".join(backend.capabilities.index_kinds),
@@ -48,4 +48,5 @@ def info(client: Client, as_json: bool) -> None:
             for backend in server.backends
         ],
     )
+    click.echo("* the default")
     print_table(("limit", "value"), dataclasses.asdict(server.limits).items())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from vecgate.cli.faults import InputFault
+from vecgate.cli.faults import EXIT_INPUT, InputFault
 from vecgate.cli.row_records import CONVERSIONS, RowMapping, parse_metadata_fields
 from vecgate.client import Client
 
@@ -77,6 +77,13 @@ def with_row_mapping(command: Command) -> Command:
         return command(*arguments, mapping=mapping, **options)
 
     return mapped  # type: ignore[return-value]  # click calls it with the options of both
+
+
+def show_commands(context: click.Context) -> None:
+    """Where a group of commands was given none: print its help and exit with EXIT_INPUT."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(EXIT_INPUT)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vecgate.cli.faults import InputFault
-from vecgate.cli.sources import Row, Source
+from vecgate.cli.sources import TYPED_FORMATS, Row, Source
 from vecgate.errors import InvalidArgumentError
 from vecgate.records import MetadataInput, Record
 from vecgate.timestamps import Timestamp
@@ -79,18 +79,32 @@ class RowMapping:
         """Refuse a file whose first row shows that it is not read as it is meant.
 
         Raises:
-            InputFault: it lacks the id, or both the text and the vector; the message names the fields there are.
+            InputFault: it lacks the id, or both the text and the vector, or, where every row has the same fields, one to
+                keep as metadata; the message names the fields there are.
         """
         if self.id_field not in row.values:
             raise _lacking(row, source, self.id_field, "--id-field")
         if self.vector_field not in row.values:
             self.check_text(row, source)
+        self._check_metadata(row, source)
 
     def check_text(self, row: Row, source: Source) -> None:
         """Refuse a file whose first row lacks a text field; as check_first."""
         for name in self.text_fields:
             if name not in row.values:
                 raise _lacking(row, source, name, "--text-field")
+
+    def _check_metadata(self, row: Row, source: Source) -> None:
+        nested = row.values.get("metadata")
+        there = row.values.keys() | (nested.keys() if isinstance(nested, dict) else set())
+        for wanted in self.metadata_fields or ():
+            if wanted.name in there:
+                continue
+            name, colon, type_name = wanted.name.rpartition(":")
+            if colon and name in there:
+                raise InputFault(f"{type_name!r} is no type of metadata", f"take one of {', '.join(CONVERSIONS)}")
+            if source.file_format not in TYPED_FORMATS:
+                raise _lacking(row, source, wanted.name, "--metadata-field with a name that there is")
 
     def record(self, row: Row, *, empty_is_nothing: bool) -> Record:
         """Make a record of a row; nulls are dropped.

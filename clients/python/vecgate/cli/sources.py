@@ -25,6 +25,10 @@ STDIN = "-"
 LARGEST_CSV_FIELD = 2**31 - 1
 """Characters of one CSV field; the csv module's own bound of 131,072 would cut off long texts."""
 
+ONE_OBJECT_A_LINE = (
+    "JSON lines hold one object a line; jq -c '.[]' makes them of an array, jq -c . of objects over several lines"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -64,7 +68,10 @@ class Source:
                     line = row.line
                     yield row
         except UnicodeDecodeError as error:
-            raise InputFault(f"{self.name}: not UTF-8 text, after line {line}: {error.reason}") from error
+            raise InputFault(
+                f"{self.name}: not UTF-8 text, after line {line}: {error.reason}",
+                "iconv turns other encodings into UTF-8",
+            ) from error
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputFault(f"{self.name}: damaged gzip data, after line {line}: {error}") from error
 
@@ -108,10 +115,14 @@ def _json_rows(text: TextIO, name: str) -> Iterator[Row]:
             continue
         try:
             values = json.loads(content, parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            fault = f"{error.msg} at column {error.pos + 1}"
+            raise InputFault(f"{name}: line {line} is not JSON: {fault}", ONE_OBJECT_A_LINE) from error
         except (ValueError, RecursionError) as error:
             raise InputFault(f"{name}: line {line} is not JSON: {error}") from error
         if not isinstance(values, dict):
-            raise InputFault(f"{name}: line {line} is not a JSON object but {type(values).__name__}")
+            kind = type(values).__name__
+            raise InputFault(f"{name}: line {line} is not a JSON object but {kind}", ONE_OBJECT_A_LINE)
         yield Row(line, values)
 
 

@@ -93,9 +93,12 @@ class ParquetWriter:
         self._writer.write_table(table)
 
     def finish(self) -> None:
-        """Write the footer."""
-        if self._writer is not None:
-            self._writer.close()
+        """Write the footer; without any vector the size of the lists is unknown."""
+        if self._writer is None:
+            arrow = self._arrow
+            types = {"id": arrow.string(), "text": arrow.string(), "vector": arrow.list_(arrow.float32())}
+            self._writer = arrow.parquet.ParquetWriter(self._stream, arrow.schema(types))
+        self._writer.close()
 
 
 WRITERS: Mapping[str, type[NpyWriter | JsonLinesWriter | ParquetWriter]] = {

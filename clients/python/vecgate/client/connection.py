@@ -35,6 +35,7 @@ class Connection:
             response_deserializer=HealthCheckResponse.FromString,
         )
         self._limits: Limits | None = None
+        self._closed = False
 
     def read(
         self,
@@ -84,7 +85,10 @@ class Connection:
 
         Raises:
             VecgateError: of the class that belongs to the status code.
+            RuntimeError: the connection is closed.
         """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another")
         end = time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
@@ -107,6 +111,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the channel; calls under way are cancelled."""
+        self._closed = True
         self._channel.close()
 
 

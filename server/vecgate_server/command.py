@@ -1,0 +1,135 @@
+"""The command vecgate-server.
+
+Exit codes: 0 after a drain, 1 if the server cannot start, 2 if the configuration or the command line is wrong, 130 for a
+Ctrl-C before there was anything to drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Never
+
+import click
+
+from vecgate_backends.errors import ConfigurationError, VecgateError
+from vecgate_server.app import encoder_settings
+from vecgate_server.app import serve as serve_until_signalled
+from vecgate_server.config import load_settings, settings_text
+from vecgate_server.config_backends import with_backend_defaults
+from vecgate_server.config_faults import InvalidSettingsError, closest
+from vecgate_server.errors import ModelUnavailableError
+from vecgate_server.telemetry import configure_logging
+
+CANNOT_START = 1
+WRONG_CONFIGURATION = 2
+INTERRUPTED = 130
+
+config_option = click.option(
+    "--config",
+    "config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="YAML file with settings. Default: the documented defaults and VECGATE_... variables.",
+)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vecgate", prog_name="vecgate-server")
+@config_option
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
+    """Serve vecgate.v1.VectorSearchService over gRPC until SIGTERM or Ctrl-C."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        _serve(config)
+
+
+@main.command()
+@config_option
+@click.pass_obj
+def serve(group_config: Path | None, config: Path | None) -> None:
+    """Serve; the same as no command."""
+    _serve(config or group_config)
+
+
+@main.command("check-config")
+@config_option
+@click.pass_obj
+def check_config(group_config: Path | None, config: Path | None) -> None:
+    """Print the settings that would be served, or what is wrong with them."""
+    try:
+        settings = load_settings(config or group_config)
+        click.echo(settings_text(with_backend_defaults(settings)), nl=False)
+    except ConfigurationError as fault:
+        _exit(WRONG_CONFIGURATION, str(fault))
+
+
+@main.command("export-model")
+@click.argument("name")
+@click.argument("directory", type=click.Path(path_type=Path))
+@config_option
+@click.pass_obj
+def export_model(group_config: Path | None, name: str, directory: Path, config: Path | None) -> None:
+    """Write the model NAME of the settings to the new DIRECTORY in its served form.
+
+    A model entry whose path is that directory is served without torch.
+    """
+    try:
+        settings = load_settings(config or group_config)
+        encoders = encoder_settings(settings)
+        model = next((model for model in encoders.models if model.name == name), None)
+        if model is None:
+            known = [each.name for each in encoders.models]
+            _exit(WRONG_CONFIGURATION, f"models.available has no {name!r}{closest(name, known)}")
+        # It needs libraries that a server may do without.
+        from vecgate_server.encoders import model_export  # noqa: PLC0415
+
+        form = model_export.export_model(model, encoders, directory)
+    except InvalidSettingsError as fault:
+        _exit(WRONG_CONFIGURATION, str(fault))
+    except ImportError as fault:
+        _exit(CANNOT_START, f"export-model needs {fault.name}; install it with: pip install 'vecgate[encoders]'")
+    except (ModelUnavailableError, OSError) as fault:
+        _exit(CANNOT_START, str(fault))
+    except KeyboardInterrupt:
+        _exit(INTERRUPTED, "interrupted")
+    click.echo(
+        f"{directory}: {name} in {form.precision}, {form.dimension} dimensions, cosine to torch at least "
+        f"{form.least_cosine:.6f}"
+    )
+
+
+def _serve(config: Path | None) -> None:
+    try:
+        settings = load_settings(config)
+        configure_logging(settings.telemetry)
+        asyncio.run(serve_until_signalled(settings, _announce))
+    except InvalidSettingsError as fault:
+        _exit(WRONG_CONFIGURATION, str(fault))
+    except (ConfigurationError, VecgateError) as fault:
+        _exit(CANNOT_START, str(fault))
+    except KeyboardInterrupt:
+        _exit(INTERRUPTED, "interrupted")
+    _leave()
+
+
+def _announce(address: str) -> None:
+    click.echo(f"vecgate-server: serving on {address}")
+    sys.stdout.flush()
+
+
+def _leave() -> Never:
+    """End the process at once: every part is closed, and taking torch's modules apart would add seconds to each restart."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _exit(code: int, message: str) -> Never:
+    click.echo(f"vecgate-server: {message}", err=True)
+    raise SystemExit(code)
