@@ -141,7 +141,7 @@ class EncoderSettings(_Section):
     )
     threads: int = Field(default=0, ge=0, le=1_024, description="Threads of the forward pass; 0: one for each core.")
     micro_batch_tokens: int = Field(
-        default=1_024,
+        default=512,
         ge=64,
         le=1_048_576,
         description="Padded tokens of one forward pass; a query waits for one at most.",

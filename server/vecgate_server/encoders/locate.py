@@ -9,9 +9,6 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
 from vecgate_server.encoders.catalogue import CATALOGUE, PublishedModel
 from vecgate_server.encoders.model_files import SETTINGS_SUFFIXES, WEIGHT_FORMS, is_complete, sha256_of, weight_files
 from vecgate_server.errors import ModelUnavailableError
@@ -86,7 +83,12 @@ def _in_package(model: PublishedModel) -> ModelLocation | None:
     return ModelLocation(directory, f"package {distribution} {metadata.version(distribution)}")
 
 
+# The hub's client takes a sixth of a warm start to import, and a packaged model needs none.
+
+
 def _in_cache(model: PublishedModel, cache_directory: Path | None) -> ModelLocation | None:
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  # see above
+
     # Offline, a copy of the main branch is better than no model, and its commit is told.
     for revision in dict.fromkeys((model.revision, None)):
         modules = try_to_load_from_cache(
@@ -101,6 +103,9 @@ def _in_cache(model: PublishedModel, cache_directory: Path | None) -> ModelLocat
 def _from_hub(
     name: str, model: PublishedModel, cache_directory: Path | None, hub_endpoint: str | None
 ) -> ModelLocation:
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415  # see above
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError  # noqa: PLC0415  # see above
+
     logger.info("model %s is not on this machine; asking the hub for %s", name, model.hub_id)
     try:
         info = HfApi(endpoint=hub_endpoint).model_info(model.hub_id, revision=model.revision, timeout=HUB_TIMEOUT)

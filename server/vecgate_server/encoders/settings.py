@@ -63,7 +63,7 @@ class EncoderSettings:
     runtime: RuntimeChoice = RuntimeChoice.AUTO
     threads: int = 0
     device: str = "cpu"
-    micro_batch_tokens: int = 1024
+    micro_batch_tokens: int = 512
     queue_tokens: int = 262_144
     cache_directory: Path | None = None
     hub_endpoint: str | None = None
