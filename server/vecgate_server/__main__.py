@@ -12,6 +12,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("vecgate-server: interrupted\n")
         sys.exit(130)
+    except ModuleNotFoundError as missing:
+        sys.stderr.write(
+            f"vecgate-server: {missing.name} is not installed; the server and all it can use come with "
+            "pip install 'vecgate[all]'\n"
+        )
+        sys.exit(1)
     command.main()
 
 

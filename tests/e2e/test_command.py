@@ -118,6 +118,14 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_line() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "vecgate-server: interrupted\n")
 
 
+def test_a_server_without_its_extra_says_what_to_install() -> None:
+    blocked = "import sys; sys.modules['grpc_channelz'] = None\nfrom vecgate_server.__main__ import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'vecgate[all]'" in done.stderr
+
+
 def test_the_effective_settings_are_printed_and_can_be_read_back(tmp_path: Path) -> None:
     result = run_with(json.dumps(MEMORY), tmp_path, "check-config", VECGATE_LIMITS__MAX_TOP_K="7")
     assert result.exit_code == 0

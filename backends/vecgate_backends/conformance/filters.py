@@ -119,6 +119,13 @@ class TestFilters:
         answers = [(node, await selected_everywhere(store, node)) for node, _ in MEANINGS]
         assert answers == [(node, sorted(expected)) for node, expected in MEANINGS]
 
+    async def test_a_field_of_nothing_but_empty_lists_exists(self, store: Store) -> None:
+        collection = await store.create()
+        await store_records(collection, ["empty", "without"], metadata=[{"f": ()}, {}])
+        await store.settle()
+        assert await selected_everywhere(store, Exists("f")) == ["empty"]
+        assert await selected_everywhere(store, Not(Exists("f"))) == ["without"]
+
     async def test_field_names_are_literal(self, store: Store) -> None:
         collection = await store.create()
         names = [

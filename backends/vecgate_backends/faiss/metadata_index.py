@@ -104,7 +104,9 @@ class MetadataIndex:
         return FieldSelection(self._field(field).copy(), self.resolve(node))
 
     def _field(self, field: str) -> FieldIndex:
-        return self._fields.get(field) or FieldIndex()
+        found = self._fields.get(field)
+        # Not "or": a field that holds nothing but empty lists has no values, and is there all the same.
+        return FieldIndex() if found is None else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from vecgate_backends.faiss.changes import MetadataUpdated, RecordsRemoved
 from vecgate_backends.faiss.field_index import FEW
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.field_statistics import describe_field
-from vecgate_backends.filters import Compare, Filter, Order, matches
+from vecgate_backends.filters import Compare, Exists, Filter, Order, matches
 from vecgate_backends.records import Metadata
 
 many_metadata = st.lists(metadata, max_size=12)
@@ -54,6 +54,15 @@ def test_a_field_is_forgotten_with_its_last_value() -> None:
     index.remove([1, 2], [{"f": "a"}, {"f": ()}])
     assert index.selection("f", None).describe(10).distinct == 0
     assert len(index) == 0
+
+
+def test_a_field_of_nothing_but_empty_lists_exists() -> None:
+    index = MetadataIndex()
+    index.add([1, 2], [{"f": ()}, {}])
+    assert held(index, Exists("f")) == [1]
+    assert held(index, Exists("f", present=False)) == [2]
+    stats = index.selection("f", None).describe(10)
+    assert (stats.distinct, stats.present, stats.missing) == (0, 1, 1)
 
 
 def test_ranges_stay_right_when_many_values_come_at_once() -> None:
