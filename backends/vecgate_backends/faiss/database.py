@@ -126,8 +126,9 @@ def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough
         raise StorageCorruptError(f"{path.name} is not the file that belongs there")
     version = _pragma(connection, "user_version")
     if version != form.version:
+        origin = "was written by a newer vecgate: it" if version > form.version else "is of another version: it"
         raise StorageCorruptError(
-            f"{path.name} has format version {version}; this program reads version {form.version}"
+            f"{path.name} {origin} has format version {version}; this program reads version {form.version}"
         )
     if thorough and path.stat().st_size <= CHECKED_BYTES:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -131,8 +131,9 @@ def _load_partition(
     partition = Partition(namespace, spec.dimension, loaded)
     new = np.flatnonzero(~covered)
     if len(new):
-        vectors = index_form(spec.metric, reader.vectors(internal_ids[new], spec.dimension))
-        partition.head.append(internal_ids[new], [versions.ids[at] for at in new.tolist()], vectors)
+        ids = [versions.ids[at] for at in new.tolist()]
+        vectors = reader.vectors(namespace, internal_ids[new], ids, spec.dimension)
+        partition.head.append(internal_ids[new], ids, index_form(spec.metric, vectors))
     partition.metadata.add(versions.internal_ids, versions.metadata)
     return partition
 

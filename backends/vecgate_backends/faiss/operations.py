@@ -158,7 +158,7 @@ class UpdateRecordMetadata:
         before, after = [], []
         for version in found:
             kept = {name: value for name, value in version.metadata.items() if name not in touched}
-            transaction.set_metadata(version.internal_id, kept | dict(self.changes.set))
+            transaction.set_metadata(version, kept | dict(self.changes.set))
             before.append({name: value for name, value in version.metadata.items() if name in touched})
             after.append(self.changes.set)
         internal_ids = [version.internal_id for version in found]

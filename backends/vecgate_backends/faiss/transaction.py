@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from vecgate_backends.faiss.codec import decode_metadata, encode_metadata, encode_vector
-from vecgate_backends.faiss.truth import SegmentRow
+from vecgate_backends.faiss.row_checksum import METADATA, TEXT, VECTOR, RowKey, namespace_checksum, verify_namespace
+from vecgate_backends.faiss.truth import SELECT_VERSIONS, SegmentRow
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
 
 
@@ -15,9 +16,13 @@ from vecgate_backends.records import FloatVector, Metadata, MetadataValue
 class Version:
     """The stored version of a record, as an operation sees it."""
 
-    internal_id: int
-    id: str
+    key: RowKey
     metadata: dict[str, MetadataValue]
+
+    @property
+    def internal_id(self) -> int:
+        """Its number."""
+        return self.key.internal_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +36,58 @@ class NewVersion:
 
 
 class Transaction:
-    """The open transaction of the writer's connection; sqlite3's errors pass through."""
+    """The open transaction of the writer's connection; sqlite3's errors pass through.
+
+    What reads stored contents raises StorageCorruptError if they do not match their checksum.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def namespace(self, name: str) -> int:
         """Return the number of a namespace, giving it one if need be."""
-        self._connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (name,))
-        (number,) = self._connection.execute("SELECT id FROM namespaces WHERE name = ?", (name,)).fetchone()
+        row = self._connection.execute("SELECT id, checksum FROM namespaces WHERE name = ?", (name,)).fetchone()
+        if row is not None:
+            verify_namespace(row[0], name.encode(), row[1])
+            return int(row[0])
+        (number,) = self._connection.execute("SELECT coalesce(max(id), 0) + 1 FROM namespaces").fetchone()
+        self._connection.execute(
+            "INSERT INTO namespaces (id, name, checksum) VALUES (?, ?, ?)",
+            (number, name, namespace_checksum(number, name.encode())),
+        )
         return int(number)
 
     def stored(self, namespace: int, ids: Iterable[str]) -> dict[str, Version]:
         """Return the stored versions of those of these records that exist."""
-        query = "SELECT internal_id, metadata FROM records WHERE namespace = ? AND id = ?"
+        query = SELECT_VERSIONS + " WHERE namespace = ? AND id = ?"
         found = {}
         for record_id in ids:
             row = self._connection.execute(query, (namespace, record_id)).fetchone()
             if row is not None:
-                found[record_id] = Version(row[0], record_id, decode_metadata(row[1]))
+                found[record_id] = _version(*row)
         return found
 
     def all_stored(self, namespace: int) -> list[Version]:
         """Return every version of a namespace."""
-        query = "SELECT internal_id, id, metadata FROM records WHERE namespace = ?"
-        rows = self._connection.execute(query, (namespace,))
-        return [Version(internal_id, record_id, decode_metadata(text)) for internal_id, record_id, text in rows]
+        query = SELECT_VERSIONS + " WHERE namespace = ?"
+        return [_version(*row) for row in self._connection.execute(query, (namespace,))]
 
     def insert(self, namespace: int, versions: Sequence[NewVersion]) -> range:
         """Store new versions and return their internal ids, above every one given before."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
         first = 1 if row is None else row[0] + 1
         internal_ids = range(first, first + len(versions))
+        keys = [
+            RowKey(internal_id, namespace, version.id.encode())
+            for internal_id, version in zip(internal_ids, versions, strict=True)
+        ]
         self._connection.executemany(
-            "INSERT INTO records (internal_id, namespace, id, metadata, text) VALUES (?, ?, ?, ?, ?)",
-            (
-                (internal_id, namespace, version.id, encode_metadata(version.metadata), version.text)
-                for internal_id, version in zip(internal_ids, versions, strict=True)
-            ),
+            "INSERT INTO records (internal_id, namespace, id, metadata, checksum, text_checksum, text)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            map(_record_row, keys, versions),
         )
         self._connection.executemany(
-            "INSERT INTO vectors (internal_id, vector) VALUES (?, ?)",
-            (
-                (internal_id, encode_vector(version.vector))
-                for internal_id, version in zip(internal_ids, versions, strict=True)
-            ),
+            "INSERT INTO vectors (internal_id, checksum, vector) VALUES (?, ?, ?)", map(_vector_row, keys, versions)
         )
         return internal_ids
 
@@ -93,10 +105,12 @@ class Transaction:
         )
         return self._connection.execute("DELETE FROM records WHERE namespace = ?", (namespace,)).rowcount
 
-    def set_metadata(self, internal_id: int, metadata: Metadata) -> None:
+    def set_metadata(self, version: Version, metadata: Metadata) -> None:
         """Change the metadata of a version in place."""
+        text = encode_metadata(metadata)
+        checksum = version.key.checksum(METADATA, text.encode())
         self._connection.execute(
-            "UPDATE records SET metadata = ? WHERE internal_id = ?", (encode_metadata(metadata), internal_id)
+            "UPDATE records SET metadata = ?, checksum = ? WHERE internal_id = ?", (text, checksum, version.internal_id)
         )
 
     def replace_segments(self, new: SegmentRow | None, replaced: Iterable[str]) -> None:
@@ -117,3 +131,22 @@ class Transaction:
             "UPDATE meta SET value = value + 1 WHERE key = 'sequence' RETURNING value"
         ).fetchone()
         return int(sequence)
+
+
+def _version(internal_id: int, namespace: int, record_id: bytes, metadata: bytes, checksum: int) -> Version:
+    """Make a version of the columns of SELECT_VERSIONS, once they match their checksum."""
+    key = RowKey(internal_id, namespace, record_id)
+    key.verify(METADATA, metadata, checksum)
+    return Version(key, decode_metadata(metadata.decode()))
+
+
+def _record_row(key: RowKey, version: NewVersion) -> tuple[int, int, str, str, int, int, str | None]:
+    metadata = encode_metadata(version.metadata)
+    text = None if version.text is None else version.text.encode()
+    checksums = key.checksum(METADATA, metadata.encode()), key.checksum(TEXT, text)
+    return key.internal_id, key.namespace, version.id, metadata, *checksums, version.text
+
+
+def _vector_row(key: RowKey, version: NewVersion) -> tuple[int, int, bytes]:
+    vector = encode_vector(version.vector)
+    return key.internal_id, key.checksum(VECTOR, vector), vector

@@ -3,22 +3,27 @@
 Every written version of a record has an internal id of its own, larger than all before it and never given again. So a segment of the
 index is a fixed list of (internal id, vector), and a record is in the index exactly if its internal id is still in `records`:
 whatever a derived file says, a deleted record cannot come back.
+
+Contents carry checksums (row_checksum tells their layout) and are compared with them whenever they are read. That of `records` covers
+the metadata; texts have their own, so that a start need not read them.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.errors import StorageCorruptError
-from vecgate_backends.faiss.codec import decode_metadata, decode_vector
+from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_vector
 from vecgate_backends.faiss.database import Format, create_database, open_database, translated_errors
+from vecgate_backends.faiss.row_checksum import METADATA, TEXT, VECTOR, RowKey, verify_namespace
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
 
 FORMAT = Format(
@@ -27,16 +32,18 @@ FORMAT = Format(
     # `text` stands last, so that reading the columns before it does not touch the pages that long texts overflow to.
     schema="""
         CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL);
         CREATE TABLE records (
             internal_id INTEGER PRIMARY KEY AUTOINCREMENT,
             namespace INTEGER NOT NULL REFERENCES namespaces (id),
             id TEXT NOT NULL,
             metadata TEXT NOT NULL,
+            checksum INTEGER NOT NULL,
+            text_checksum INTEGER NOT NULL,
             text TEXT,
             UNIQUE (namespace, id)
         );
-        CREATE TABLE vectors (internal_id INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+        CREATE TABLE vectors (internal_id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, vector BLOB NOT NULL);
         CREATE TABLE segments (
             uuid TEXT PRIMARY KEY,
             namespace INTEGER NOT NULL REFERENCES namespaces (id),
@@ -74,8 +81,7 @@ class SegmentRow:
     file_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedRecord:
+class IndexedRecord(NamedTuple):
     """What the memory of a collection keeps of a record beside its vector."""
 
     internal_id: int
@@ -142,80 +148,98 @@ class TruthReader:
         return [
             SegmentRow(*row)
             for row in self._rows(
-                "SELECT uuid, name, kind, parameters, count, checksum, first_internal_id, last_internal_id, file_version"
-                " FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
+                "SELECT uuid, name, kind, parameters, count, segments.checksum, first_internal_id, last_internal_id,"
+                " file_version FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
             )
         ]
 
     def indexed_records(self) -> Iterator[IndexedRecord]:
         """Yield every record, by internal id."""
+        names = self._namespaces()
         with translated_errors(self._path):
-            for internal_id, namespace, record_id, metadata in self._connection.execute(
-                "SELECT internal_id, name, records.id, metadata"
-                " FROM records JOIN namespaces ON namespaces.id = records.namespace ORDER BY internal_id"
-            ):
-                yield IndexedRecord(internal_id, namespace, record_id, self._metadata(metadata))
+            rows = self._connection.execute(SELECT_VERSIONS + " ORDER BY internal_id")
+            for internal_id, number, record_id, metadata, checksum in rows:
+                RowKey(internal_id, number, record_id).verify(METADATA, metadata, checksum)
+                if number not in names:
+                    raise StorageCorruptError(f"{self._path.name} is damaged: namespace {number} has no name")
+                yield IndexedRecord(internal_id, names[number], record_id.decode(), decode_metadata(metadata.decode()))
 
-    def vectors(self, internal_ids: NDArray[np.int64], dimension: int) -> FloatMatrix:
-        """Return the original vectors of these versions, shape (len(internal_ids), dimension)."""
-        matrix = np.empty((len(internal_ids), dimension), np.float32)
-        query = "SELECT vector FROM vectors WHERE internal_id = ?"
-        with translated_errors(self._path):
-            for row, internal_id in enumerate(internal_ids.tolist()):
-                found = self._connection.execute(query, (internal_id,)).fetchone()
-                matrix[row] = self._vector(found and found[0], dimension)
+    def vectors(
+        self, namespace: str, internal_ids: NDArray[np.int64], ids: Sequence[str], dimension: int
+    ) -> FloatMatrix:
+        """Return the original vectors of these versions, ascending, of the records `ids`, shape (len(ids), dimension)."""
+        matrix = np.empty((len(ids), dimension), np.float32)
+        number = self._namespace(namespace)
+        with translated_errors(self._path), closing(self._stored_vectors(internal_ids)) as stored:
+            for row, (internal_id, record_id) in enumerate(zip(internal_ids.tolist(), ids, strict=True)):
+                # Where a row is missing, the next one or none is taken for it, and does not match.
+                vector, checksum = next(stored, (b"", None))
+                RowKey(internal_id, number, record_id.encode()).verify(VECTOR, vector, checksum)
+                matrix[row] = np.frombuffer(vector, VECTOR_DTYPE)
         return matrix
+
+    def _stored_vectors(self, internal_ids: NDArray[np.int64]) -> Generator[tuple[bytes, int | None]]:
+        """Yield the stored bytes and checksums of the vectors that exist; one query for each run of consecutive ids."""
+        query = "SELECT vector, checksum FROM vectors WHERE internal_id BETWEEN ? AND ? ORDER BY internal_id"
+        breaks = np.flatnonzero(np.diff(internal_ids) != 1)
+        firsts = internal_ids[np.append(0, breaks + 1)].tolist()
+        lasts = internal_ids[np.append(breaks, len(internal_ids) - 1)].tolist()
+        for run in zip(firsts, lasts, strict=True):
+            yield from self._connection.execute(query, run)
 
     def by_internal_id(self, internal_ids: Iterable[int], fields: Fields) -> dict[int, Record]:
         """Return those of these versions that are still stored."""
         query = _SELECT[fields.vector] + " WHERE records.internal_id = ?"
         found = (self._rows(query, internal_id) for internal_id in internal_ids)
-        return {row[0]: self._record(row, fields) for rows in found for row in rows}
+        return {row[0]: _record(row, fields) for rows in found for row in rows}
 
     def by_id(self, namespace: str, ids: Iterable[str], fields: Fields) -> dict[str, Record]:
         """Return those of the records with these ids that are stored."""
         query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id = ?"
         number = self._namespace(namespace)
         found = (self._rows(query, number, record_id) for record_id in ids)
-        return {row[1]: self._record(row, fields) for rows in found for row in rows}
+        records = (_record(row, fields) for rows in found for row in rows)
+        return {record.id: record for record in records}
 
     def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
         """Return up to `limit` records in the order of their ids, beginning behind `after`."""
         query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
         # No id is empty, so the empty string stands before the first.
         rows = self._rows(query, self._namespace(namespace), after or "", limit)
-        return [self._record(row, fields) for row in rows]
+        return [_record(row, fields) for row in rows]
+
+    def _namespaces(self) -> dict[int, str]:
+        rows = self._rows("SELECT id, CAST(name AS BLOB), checksum FROM namespaces")
+        for row in rows:
+            verify_namespace(*row)
+        return {number: name.decode() for number, name, _ in rows}
 
     def _namespace(self, name: str) -> int:
-        rows = self._rows("SELECT id FROM namespaces WHERE name = ?", name)
+        rows = self._rows("SELECT id, checksum FROM namespaces WHERE name = ?", name)
+        for number, checksum in rows:
+            verify_namespace(number, name.encode(), checksum)
         return int(rows[0][0]) if rows else -1  # no row has a negative namespace
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         with translated_errors(self._path):
             return self._connection.execute(query, values).fetchall()
 
-    def _record(self, row: Sequence[Any], fields: Fields) -> Record:
-        _, record_id, metadata, text, vector = row
-        return Record(
-            record_id,
-            text if fields.text else None,
-            _chosen(self._metadata(metadata), fields.metadata) if fields.metadata else {},
-            self._vector(vector) if fields.vector else None,
-        )
 
-    def _metadata(self, stored: str) -> dict[str, MetadataValue]:
-        try:
-            return decode_metadata(stored)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise StorageCorruptError(f"{self._path.name} is damaged: metadata of a record cannot be read") from error
-
-    def _vector(self, stored: bytes | None, dimension: int | None = None) -> NDArray[np.float32]:
-        if stored is None:
-            raise StorageCorruptError(f"{self._path.name} is damaged: a record has no vector")
-        vector = decode_vector(stored)
-        if dimension is not None and len(vector) != dimension:
-            raise StorageCorruptError(f"{self._path.name} is damaged: a vector has {len(vector)} dimensions")
-        return vector
+def _record(row: Sequence[Any], fields: Fields) -> Record:
+    """Make a record of the columns of _SELECT, once what is used of them matches its checksum."""
+    *columns, metadata, checksum, text, text_checksum, vector, vector_checksum = row
+    key = RowKey(*columns)
+    key.verify(METADATA, metadata, checksum)
+    if fields.text:
+        key.verify(TEXT, text, text_checksum)
+    if fields.vector:
+        key.verify(VECTOR, vector, vector_checksum)
+    return Record(
+        key.record_id.decode(),
+        text.decode() if fields.text and text is not None else None,
+        _chosen(decode_metadata(metadata.decode()), fields.metadata) if fields.metadata else {},
+        decode_vector(vector) if fields.vector else None,
+    )
 
 
 def _chosen(metadata: dict[str, MetadataValue], wanted: bool | frozenset[str]) -> dict[str, MetadataValue]:
@@ -225,8 +249,19 @@ def _chosen(metadata: dict[str, MetadataValue], wanted: bool | frozenset[str]) -
 
 
 _OWNER = "INSERT INTO meta (key, value) VALUES ('uid', '{uid}')"
+SELECT_VERSIONS = (
+    "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum FROM records"
+)
+"""A RowKey, the metadata and the checksum of both. Cast, as damage would else fail as text that is not UTF-8, with no word of whose."""
 _SELECT = {
-    False: "SELECT records.internal_id, records.id, metadata, text, NULL FROM records",
-    True: "SELECT records.internal_id, records.id, metadata, text, vector FROM records LEFT JOIN vectors USING (internal_id)",
+    False: (
+        "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum,"
+        " CAST(text AS BLOB), text_checksum, NULL, NULL FROM records"
+    ),
+    True: (
+        "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum,"
+        " CAST(text AS BLOB), text_checksum, vector, vectors.checksum"
+        " FROM records LEFT JOIN vectors USING (internal_id)"
+    ),
 }
-"""Whether vectors are wanted → columns in the order that TruthReader._record reads."""
+"""Whether vectors are wanted → columns in the order that _record reads."""

@@ -150,7 +150,9 @@ async def test_a_newer_format_is_refused_by_its_version(open_backend: OpenBacken
     with sqlite3.connect(directory / "catalogue.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StorageCorruptError, match="format version 99; this program reads version 1"):
+    with pytest.raises(
+        StorageCorruptError, match="written by a newer vecgate: it has format version 99; this program reads version 1"
+    ):
         await open_backend()
 
 

@@ -1,0 +1,79 @@
+"""Checksums of what the rows of the truth hold, so that contents that changed on the disk are refused and never served.
+
+A checksum is XXH3-64 with SEED, kept as SQLite's signed INTEGER, over these fields, little-endian and without padding:
+
+    part          uint8: what is covered, METADATA, TEXT, VECTOR or NAMESPACE
+    present       uint8: 0 if the contents are NULL, 1 otherwise
+    internal id   int64: 0 for a namespace
+    namespace     int64: its number
+    id length     uint32: bytes of the record id, 0 for a namespace
+    record id     UTF-8
+    contents      as SQLite stores them: text as UTF-8, a blob as it is
+
+The fields before the contents are there so that sound contents under the key of another row are noticed too.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import xxhash
+
+from vecgate_backends.errors import StorageCorruptError
+
+SEED = 0x76677263  # "vgrc", the application id of the file
+_FIELDS = struct.Struct("<BBqqI")
+
+METADATA, TEXT, VECTOR, NAMESPACE = 1, 2, 3, 4
+"""What a checksum covers; the numbers are part of the format."""
+_NAMES: Mapping[int, str] = MappingProxyType({METADATA: "metadata", TEXT: "text", VECTOR: "vector"})
+
+
+class RowKey(NamedTuple):
+    """What tells a row from all others: internal id, number of the namespace, and record id in UTF-8."""
+
+    internal_id: int
+    namespace: int
+    record_id: bytes
+
+    def checksum(self, part: int, contents: bytes | None) -> int:
+        """Return the checksum of one part of the row, in [-2^63, 2^63)."""
+        internal_id, namespace, record_id = self
+        fields = _FIELDS.pack(part, contents is not None, internal_id, namespace, len(record_id))
+        digest = xxhash.xxh3_64_intdigest(fields + record_id + (contents or b""), SEED)
+        return digest - 2**64 if digest >= 2**63 else digest
+
+    def verify(self, part: int, contents: bytes | None, stored: int | None) -> None:
+        """Compare what was read with the checksum that was read.
+
+        Raises:
+            StorageCorruptError: they do not agree; the message names the record.
+        """
+        try:
+            if self.checksum(part, contents) == stored:
+                return
+        except (struct.error, TypeError):
+            pass  # in a damaged row the key has values of any type
+        shown = (self.record_id or b"").decode(errors="replace")
+        raise StorageCorruptError(
+            f"records.db is damaged: the {_NAMES[part]} of record {shown!r} does not match its checksum"
+        )
+
+
+def namespace_checksum(number: int, name: bytes | None) -> int:
+    """Return the checksum of a row of `namespaces`; the name is in UTF-8."""
+    return RowKey(0, number, b"").checksum(NAMESPACE, name)
+
+
+def verify_namespace(number: int, name: bytes | None, stored: int | None) -> None:
+    """Compare a row of `namespaces` with its checksum.
+
+    Raises:
+        StorageCorruptError: they do not agree.
+    """
+    if namespace_checksum(number, name) != stored:
+        shown = (name or b"").decode(errors="replace")
+        raise StorageCorruptError(f"records.db is damaged: namespace {shown!r} does not match its checksum")
