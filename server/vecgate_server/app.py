@@ -40,6 +40,8 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_na
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 FLUSH_SECONDS = 2.0
 """Time for the last answers to leave, once they were made."""
+LARGEST_MESSAGE = 2**31 - 1
+"""Bytes; what gRPC's option for it can say."""
 OVERALL_HEALTH = ("", SERVICE)
 
 log = logging.getLogger(__name__)
@@ -241,7 +243,8 @@ def _backends(settings: Settings) -> list[ConfiguredBackend]:
 
 def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
+        # Twice the limit, so that the interceptor can refuse with a reason what gRPC would refuse without one.
+        ("grpc.max_receive_message_length", min(2 * max_message_bytes, LARGEST_MESSAGE)),
         ("grpc.max_send_message_length", max_message_bytes),
         # Two servers on one port would share its calls at random instead of the second one failing.
         ("grpc.so_reuseport", 0),

@@ -19,6 +19,7 @@ UnsupportedError
 ExhaustedError
 ├── EncoderBusyError            ENCODER_BUSY
 ├── TooManyCallsError           TOO_MANY_CALLS
+├── RequestTooLargeError        REQUEST_TOO_LARGE
 └── ResponseTooLargeError       RESPONSE_TOO_LARGE
 UnavailableError
 ├── ModelUnavailableError       MODEL_UNAVAILABLE
@@ -118,6 +119,12 @@ class TooManyCallsError(ExhaustedError):
     """The server has as many calls in hand as it takes; retry_after says when to come back."""
 
     reason = "TOO_MANY_CALLS"
+
+
+class RequestTooLargeError(ExhaustedError):
+    """The request passes the message limit; send it in parts. It had no effect."""
+
+    reason = "REQUEST_TOO_LARGE"
 
 
 class ResponseTooLargeError(ExhaustedError):

@@ -1,8 +1,8 @@
 """Around every call of VectorSearchService: request id, admission, errors as statuses, one log record.
 
 Health, reflection and channelz pass untouched, so that neither load nor a start under way keeps them from answering.
-Messages are parsed and written here rather than by gRPC, so that a request that is no valid message and an answer that passes the
-message limit get a status of ours with a reason.
+Messages are parsed and written here rather than by gRPC, so that a request that is no valid message, and a message that passes the
+limit, get a status of ours with a reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
-from vecgate_server.errors import ResponseTooLargeError, ShuttingDownError, StartingError, TooManyCallsError
+from vecgate_server.errors import (
+    RequestTooLargeError,
+    ResponseTooLargeError,
+    ShuttingDownError,
+    StartingError,
+    TooManyCallsError,
+)
 from vecgate_server.status import internal_status, status_message
 from vecgate_server.telemetry import CallClock, request_id
 
@@ -149,7 +155,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call = _Call(method.name, context)
             try:
                 with self._admission.call():
-                    response = await method.behaviour(_parsed(method.read, request), context)
+                    response = await method.behaviour(self._parsed(method, request), context)
                     content = self._checked(method.write(response))
             except Exception as fault:  # noqa: BLE001  # every fault of a call ends here; cancellation is none
                 await call.fail(fault)
@@ -163,13 +169,30 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call = _Call(method.name, context)
             try:
                 with self._admission.call():
-                    async for response in method.behaviour(_each_parsed(method.read, requests), context):
+                    async for response in method.behaviour(self._each_parsed(method, requests), context):
                         await context.write(self._checked(method.write(response)))
             except Exception as fault:  # noqa: BLE001  # as above
                 await call.fail(fault)
             call.succeed()
 
         return answer
+
+    def _parsed(self, method: _Method, request: bytes) -> Any:
+        if len(request) > self._max_message_bytes:
+            raise RequestTooLargeError(
+                f"the request has {len(request)} bytes, limits.max_message_bytes is {self._max_message_bytes}: "
+                "send it in parts"
+            )
+        try:
+            return method.read(request)
+        except DecodeError:
+            raise InvalidArgumentError(
+                "the request is no valid message of this method; strings must be UTF-8"
+            ) from None
+
+    async def _each_parsed(self, method: _Method, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self._parsed(method, request)
 
     def _checked(self, response: bytes) -> bytes:
         if len(response) > self._max_message_bytes:
@@ -211,18 +234,6 @@ class _Call:
     async def _abort(self, status: Status) -> Never:
         rich = rpc_status.to_status(status)
         await self._context.abort(rich.code, rich.details, (*rich.trailing_metadata, (REQUEST_ID, self._id)))
-
-
-def _parsed(read: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return read(request)
-    except DecodeError:
-        raise InvalidArgumentError("the request is no valid message of this method; strings must be UTF-8") from None
-
-
-async def _each_parsed(read: Callable[[bytes], Any], requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _parsed(read, request)
 
 
 def _request_id(context: Context) -> str:

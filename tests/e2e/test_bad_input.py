@@ -410,7 +410,15 @@ async def test_a_message_over_the_limit_is_refused_by_size(
     stub: VectorSearchServiceAsyncStub, refusal: Refused
 ) -> None:
     refused = await refusal(stub.Encode(EncodeRequest(texts=["x" * 67_108_864], role=ROLE_DOCUMENT)))
-    assert refused.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE")
+    assert "limits.max_message_bytes is 67108864" in refused.message
+
+
+async def test_a_message_over_twice_the_limit_is_refused_unread(
+    stub: VectorSearchServiceAsyncStub, refusal: Refused
+) -> None:
+    refused = await refusal(stub.Encode(EncodeRequest(texts=["x" * 2 * 67_108_864], role=ROLE_DOCUMENT)))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
     assert "larger than max" in refused.message
 
 
