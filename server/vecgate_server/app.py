@@ -220,10 +220,17 @@ def encoder_settings(settings: Settings) -> EncoderSettings:
     encoder, models = settings.encoder, settings.models
     return EncoderSettings(
         default=models.default,
-        models=tuple(ModelSettings(entry.name, entry.path) for entry in models.available),
+        models=tuple(
+            ModelSettings(entry.name, entry.path, entry.precision, entry.matryoshka_dimensions)
+            for entry in models.available
+        ),
         preload=models.preloaded,
         runtime=encoder.runtime,
+        precision=encoder.precision,
+        workers=encoder.workers,
         threads=encoder.threads,
+        memory_budget_mib=encoder.memory_budget_mib,
+        cache_mib=encoder.cache_mib,
         device=encoder.device,
         micro_batch_tokens=encoder.micro_batch_tokens,
         queue_tokens=encoder.queue_tokens,

@@ -13,24 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from vecgate_server.config_faults import InvalidSettingsError, closest, describe_fault, unknown_key
 from vecgate_server.config_file import read_yaml
-from vecgate_server.encoders.catalogue import CATALOGUE, DEFAULT_MODEL
-from vecgate_server.encoders.settings import CPU, RuntimeChoice
+from vecgate_server.config_models import EncoderSettings, ModelSettings
+from vecgate_server.config_section import Section
 
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where the server listens and how it stops."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
@@ -58,7 +54,7 @@ class ServerSettings(_Section):
         return self
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What a request may ask for; GetServerInfo tells clients."""
 
     max_message_bytes: int = Field(
@@ -87,7 +83,7 @@ class LimitSettings(_Section):
     )
 
 
-class BackendSettings(_Section):
+class BackendSettings(Section):
     """One backend: its kind and its own options."""
 
     kind: str = Field(description='What it is: "faiss", "memory" or the name of an installed plug-in.')
@@ -97,80 +93,7 @@ class BackendSettings(_Section):
 DEFAULT_BACKENDS = {"faiss": BackendSettings(kind="faiss", options={"path": "./vecgate-data"})}
 
 
-class ModelEntry(_Section):
-    """One model the server may load."""
-
-    name: str = Field(min_length=1, description="The name used in requests.")
-    path: Path | None = Field(default=None, description="Directory of the model; unset: found by its name.")
-
-
-class ModelSettings(_Section):
-    """The encoder models."""
-
-    default: str = Field(default=DEFAULT_MODEL, description="The model of requests that name none.")
-    available: tuple[ModelEntry, ...] = Field(
-        default=tuple(ModelEntry(name=name, path=None) for name in CATALOGUE),
-        description="Every model requests may name.",
-    )
-    preload: tuple[str, ...] | None = Field(
-        default=None, description="Models loaded before the server is ready; unset: the default model; []: none."
-    )
-
-    @property
-    def preloaded(self) -> tuple[str, ...]:
-        """The models to load before the server is ready."""
-        return (self.default,) if self.preload is None else self.preload
-
-    @model_validator(mode="after")
-    def _know_every_name(self) -> Self:
-        names = [entry.name for entry in self.available]
-        if len(set(names)) < len(names):
-            raise ValueError("available names a model twice")
-        for key, name in [("default", self.default), *(("preload", name) for name in self.preloaded)]:
-            if name not in names:
-                raise ValueError(f"{key} names {name!r}, which is not among available{closest(name, names)}")
-        return self
-
-
-class EncoderSettings(_Section):
-    """How models run."""
-
-    runtime: RuntimeChoice = Field(
-        default=RuntimeChoice.AUTO,
-        description='What runs models: "onnx" (ONNX Runtime on the CPU), "torch", or "auto": onnx where it can, else torch.',
-    )
-    threads: int = Field(default=0, ge=0, le=1_024, description="Threads of the forward pass; 0: one for each core.")
-    micro_batch_tokens: int = Field(
-        default=512,
-        ge=64,
-        le=1_048_576,
-        description="Padded tokens of one forward pass; a query waits for one at most.",
-    )
-    queue_tokens: int = Field(
-        default=1_048_576,
-        ge=1_024,
-        description="Tokens that may wait for a model, of queries and of documents each; more are refused with a time "
-        "to come back.",
-    )
-    device: str = Field(
-        default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description='Where models run: "cpu", "cuda" or "cuda:1".'
-    )
-    cache_directory: Path | None = Field(
-        default=None, description="The Hugging Face cache; unset: the library's own place."
-    )
-    hub_endpoint: str | None = Field(default=None, description="Address of the hub; unset: the library's own.")
-    graph_directory: Path | None = Field(
-        default=None, description="Where graphs for ONNX Runtime are kept once made; unset: the user's cache."
-    )
-
-    @model_validator(mode="after")
-    def _refuse_onnx_elsewhere(self) -> Self:
-        if self.runtime is RuntimeChoice.ONNX and self.device != CPU:
-            raise ValueError(f"runtime onnx runs on {CPU}, not on {self.device}: set runtime: torch or device: {CPU}")
-        return self
-
-
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     """What the server tells about itself, on standard error."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

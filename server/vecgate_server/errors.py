@@ -6,6 +6,7 @@ InvalidArgumentError
 ├── MetadataValueError          METADATA_VALUE (not finite, out of range, of a type not taken)
 │   └── MetadataValueUnsetError     METADATA_VALUE_UNSET
 ├── TextTooLongError            TEXT_TOO_LONG
+├── ModelKindError              MODEL_KIND
 └── LimitExceededError          LIMIT_EXCEEDED
 MissingError
 ├── ModelNotFoundError          MODEL_NOT_FOUND
@@ -65,6 +66,12 @@ class TextTooLongError(InvalidArgumentError):
     """A text has more tokens than the model reads, and truncation was not asked for."""
 
     reason = "TEXT_TOO_LONG"
+
+
+class ModelKindError(InvalidArgumentError):
+    """The model is not for this: a cross-encoder was to encode, or an encoder to rerank."""
+
+    reason = "MODEL_KIND"
 
 
 class LimitExceededError(InvalidArgumentError):

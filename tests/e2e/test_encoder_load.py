@@ -29,8 +29,9 @@ from vecgate_server.app import Server
 from vecgate_server.config import Settings
 from vecgate_server.encoders.base import ModelDescription, Role
 from vecgate_server.encoders.models import ModelPool
-from vecgate_server.encoders.runtime import Runtime, TokenizedText
+from vecgate_server.encoders.runtime import Runtime
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -62,8 +63,20 @@ class HeldRuntime(Runtime):
     def description(self) -> ModelDescription:
         return ModelDescription("held", self.fingerprint, 2, MAX_TOKENS, "", "", True, "held", "test")
 
+    @property
     @override
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
+    def concurrent(self) -> bool:
+        return False
+
+    @property
+    @override
+    def tokenizer(self) -> HeldRuntime:
+        return self
+
+    def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
+        return self.tokenize([query + text for text in texts], Role.QUERY)
+
+    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:  # noqa: ARG002  # one reading for all
         letters = [np.array([ord(letter) for letter in text], np.int32) for text in texts]
         return [TokenizedText(ids[:MAX_TOKENS], np.zeros_like(ids[:MAX_TOKENS]), len(ids)) for ids in letters]
 

@@ -21,7 +21,7 @@ from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.memory import MemoryBackend
 from vecgate_server.app import SERVICE, Server
 from vecgate_server.config import Settings
-from vecgate_server.encoders.base import Encoder, ModelStatus
+from vecgate_server.encoders.base import CrossEncoder, Encoder, ModelStatus
 from vecgate_server.errors import ModelNotFoundError
 
 SERVING = HealthCheckResponse.SERVING
@@ -44,6 +44,9 @@ class SlowModels:
         self.loaded.clear()
 
     async def encoder(self, name: str | None) -> Encoder:
+        raise ModelNotFoundError(f"no model {name}")
+
+    async def cross_encoder(self, name: str) -> CrossEncoder:
         raise ModelNotFoundError(f"no model {name}")
 
     def statuses(self) -> Sequence[ModelStatus]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from vecgate_backends.records import CollectionSpec, ModelBinding
-from vecgate_server.encoders.base import Encoder, Encoding, ModelDescription, ModelStatus
+from vecgate_server.encoders.base import CrossEncoder, Encoder, Encoding, ModelDescription, ModelStatus
 from vecgate_server.errors import CollectionUnboundError, ModelMismatchError, ModelNotFoundError
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint
 
@@ -34,6 +34,9 @@ class SmallModels:
     async def encoder(self, name: str | None) -> Encoder:
         if name == "small":
             return SmallEncoder()
+        raise ModelNotFoundError(f"no model {name}")
+
+    async def cross_encoder(self, name: str) -> CrossEncoder:
         raise ModelNotFoundError(f"no model {name}")
 
     def statuses(self) -> Sequence[ModelStatus]:

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vecgate_server.encoders.settings import Precision
+
 
 class Role(StrEnum):
     """What a text will be used for; the encoder puts the model's own prompt for it before the text."""
@@ -34,6 +36,13 @@ class ModelState(StrEnum):
     FAILED = "failed"
 
 
+class ModelKind(StrEnum):
+    """What a model is for: turning a text into a vector, or scoring a text against a query."""
+
+    ENCODER = "encoder"
+    CROSS_ENCODER = "cross-encoder"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
     """What a loaded model is.
@@ -42,13 +51,16 @@ class ModelDescription:
         name: the name used in requests.
         fingerprint: "sha256:<64 hex>" over everything that shapes document vectors (DESIGN of the project, "model binding"):
             weights, tokenizer, maximum length, pooling, dense layers, normalisation, dimensions, document prompt, precision class.
-        dimension: length of its vectors.
+        dimension: length of its vectors; 1 for a cross-encoder, which gives one score.
         max_tokens: most tokens read of one text, special tokens included.
         query_prompt, document_prompt: put before texts; may be empty.
         normalized: vectors have length 1.
         runtime: what runs the forward pass, "onnx" or "torch".
         source: where it was found, with a revision where one is known.
         runtime_reason: why that runtime was taken, for people; may be empty.
+        kind: what it is for.
+        precision: the precision class of its forward pass.
+        matryoshka_dimensions: shorter lengths that its vectors may be cut to, ascending; none for most models.
     """
 
     name: str
@@ -61,17 +73,27 @@ class ModelDescription:
     runtime: str
     source: str
     runtime_reason: str = ""
+    kind: ModelKind = ModelKind.ENCODER
+    precision: Precision = Precision.FP32
+    matryoshka_dimensions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model the server is configured for; `description` once it was loaded, `detail` says why it FAILED."""
+    """A model the server is configured for.
+
+    Attributes:
+        description: what it is, once it was loaded.
+        detail: why it FAILED.
+        memory_bytes: what its workers take, as measured after it was loaded; 0 while it is not loaded.
+    """
 
     name: str
     is_default: bool
     state: ModelState
     description: ModelDescription | None = None
     detail: str = ""
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +114,31 @@ class Encoding:
         tokens: int32, shape (n,): tokens the model read, special tokens and prompt included (of a refused text: at least
             one more than max_tokens).
         truncated: bool, shape (n,): the text was longer than the model reads.
+        reused: bool, shape (n,): the model did not run for this text: its vector was in the cache, or another call was
+            encoding the same text.
         timings: where the time went.
     """
 
     vectors: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    reused: NDArray[np.bool_]
+    timings: EncodeTimings
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """The answer to one rerank call, row i for texts[i].
+
+    Attributes:
+        scores: float32, shape (n,): higher is nearer; the scale is the model's. With LongText.REFUSE the rows of pairs that
+            are too long are NaN.
+        tokens: int32, shape (n,): tokens the model read of query and text together, special tokens included.
+        truncated: bool, shape (n,): the pair was longer than the model reads.
+        timings: where the time went.
+    """
+
+    scores: NDArray[np.float32]
     tokens: NDArray[np.int32]
     truncated: NDArray[np.bool_]
     timings: EncodeTimings
@@ -117,6 +160,22 @@ class Encoder(Protocol):
         """
 
 
+class CrossEncoder(Protocol):
+    """One loaded model that scores texts against a query, as work of the QUERY lane."""
+
+    @property
+    def description(self) -> ModelDescription:
+        """What the model is."""
+
+    async def score(self, query: str, texts: Sequence[str], *, long_text: LongText = LongText.TRUNCATE) -> PairScores:
+        """Score each text against the query. Cancelling the call drops what has not reached the model.
+
+        Raises:
+            EncoderBusyError: the queue is full; nothing was scored.
+            ModelUnavailableError: the model broke down.
+        """
+
+
 class Models(Protocol):
     """The models a server is configured for, loaded at start or at first use."""
 
@@ -131,6 +190,16 @@ class Models(Protocol):
 
         Raises:
             ModelNotFoundError: not configured.
+            ModelKindError: it is a cross-encoder.
+            ModelUnavailableError: it cannot be loaded; the message says why.
+        """
+
+    async def cross_encoder(self, name: str) -> CrossEncoder:
+        """Return a cross-encoder, loading it if need be.
+
+        Raises:
+            ModelNotFoundError: not configured.
+            ModelKindError: it is no cross-encoder.
             ModelUnavailableError: it cannot be loaded; the message says why.
         """
 

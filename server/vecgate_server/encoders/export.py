@@ -24,7 +24,8 @@ from vecgate_server.encoders.locate import ModelLocation
 from vecgate_server.encoders.model_files import sha256_of
 from vecgate_server.encoders.onnx_runtime import OUTPUT, POOLING_MASK, OnnxRuntime, open_graph
 from vecgate_server.encoders.sentence_transformers import SentenceTransformersRuntime
-from vecgate_server.encoders.served_form import GRAPH_FILE, TOKENIZER_FILE, Precision, ServedForm, write_settings
+from vecgate_server.encoders.served_form import GRAPH_FILE, TOKENIZER_FILE, ServedForm, write_settings
+from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 
 # The newest operators that the exporter through TorchScript writes and the fusions know.
@@ -79,7 +80,7 @@ def export(model: Path, directory: Path) -> None:
         Exception: whatever the exporter raises on a model that it does not know.
     """
     reference = sentence_transformers.load(ModelLocation(model, f"path {model}"), model.name)
-    expected = {role: reference.forward(reference.tokenize(SAMPLE, role), role) for role in Role}
+    expected = {role: reference.forward(reference.tokenizer.tokenize(SAMPLE, role), role) for role in Role}
     _write_graph(reference, directory / GRAPH_FILE)
     reference.model.tokenizer.backend_tokenizer.save(str(directory / TOKENIZER_FILE))
     session = open_graph(directory / GRAPH_FILE)
@@ -97,7 +98,7 @@ def _write_graph(runtime: SentenceTransformersRuntime, path: Path) -> None:
     # The fusions know attention by the operators of its plain form.
     transformer: Any = runtime.model[0]
     transformer.model.set_attn_implementation("eager")
-    batch = runtime.tokenize(SAMPLE[1:4], Role.DOCUMENT)
+    batch = runtime.tokenizer.tokenize(SAMPLE[1:4], Role.DOCUMENT)
     arrays = runtime.layout.arrays(batch)
     if runtime.layout.has_pooling_mask:
         arrays[POOLING_MASK] = runtime.layout.pooling_mask(batch, Role.DOCUMENT)
@@ -125,7 +126,7 @@ def _least_cosine(served: OnnxRuntime, role: Role, expected: NDArray[np.float32]
     Raises:
         ModelUnavailableError: they are too different.
     """
-    tokenized = served.tokenize(SAMPLE, role)
+    tokenized = served.tokenizer.tokenize(SAMPLE, role)
     least = 1.0
     for vectors in (
         served.forward(tokenized, role),

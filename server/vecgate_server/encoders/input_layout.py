@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import Role
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 
 # The inputs of text models, by the names that transformers gives them, and their rows for one text.
 ROWS: Mapping[str, Callable[[TokenizedText], NDArray[np.int32]]] = {

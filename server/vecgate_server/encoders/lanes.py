@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from vecgate_server.encoders.base import Role
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 
 Call = TypeVar("Call", bound=Hashable)
 

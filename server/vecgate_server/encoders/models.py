@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from vecgate_server.encoders.base import ModelState, ModelStatus, Role
+from vecgate_server.encoders.base import CrossEncoder, ModelState, ModelStatus, Role
 from vecgate_server.encoders.pool import EncoderPool
 from vecgate_server.encoders.runtime import Runtime
 from vecgate_server.encoders.runtime_choice import load_runtime
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
-from vecgate_server.errors import ModelNotFoundError, ModelUnavailableError, ShuttingDownError
+from vecgate_server.errors import ModelKindError, ModelNotFoundError, ModelUnavailableError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,10 @@ class ModelPool:
             model.loading = asyncio.create_task(self._load_and_warm(model))
         # One caller that goes away does not take the load from the others.
         return await asyncio.shield(model.loading)
+
+    async def cross_encoder(self, name: str) -> CrossEncoder:
+        """Return a cross-encoder; see Models.cross_encoder."""
+        raise ModelKindError(f"model {self._model(name).settings.name} is no cross-encoder")
 
     def statuses(self) -> Sequence[ModelStatus]:
         """Describe every configured model, the default first."""

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 
 from vecgate_server.encoders.base import ModelDescription, Role
 from vecgate_server.encoders.input_layout import InputLayout
-from vecgate_server.encoders.runtime import TokenizedText
 from vecgate_server.encoders.served_form import (
     GRAPH_FILE,
     TOKENIZER_FILE,
@@ -20,6 +19,7 @@ from vecgate_server.encoders.served_form import (
     ServedFormError,
     read_served_form,
 )
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.tokenizer import TextTokenizer
 
 OUTPUT = "sentence_embedding"
@@ -28,6 +28,8 @@ POOLING_MASK = "pooling_mask"
 
 class OnnxRuntime:
     """One model in ONNX Runtime, on the CPU."""
+
+    concurrent = True
 
     def __init__(
         self,
@@ -38,13 +40,9 @@ class OnnxRuntime:
     ) -> None:
         """Take a loaded graph, the tokenizer that reads as its model does, and the layout of its inputs."""
         self._session = session
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._layout = layout
         self.description = description
-
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
-        """Tokenize texts, prompt included, in their order."""
-        return self._tokenizer.tokenize(texts, role)
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         """Run the model on a batch; see Runtime.forward."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import EncodeTimings, Encoding, LongText, ModelDescription, Role
 from vecgate_server.encoders.lanes import Lanes, MicroBatch, QueuedText
-from vecgate_server.encoders.runtime import Runtime, TokenizedText
+from vecgate_server.encoders.runtime import Runtime
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import EncoderBusyError, ModelUnavailableError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class EncoderPool:
                 dtype=np.int32,
             ),
             truncated=np.array([text.truncated for text in tokenized], dtype=np.bool_),
+            reused=np.zeros(len(tokenized), dtype=np.bool_),
             timings=EncodeTimings(
                 queue_ns=perf_counter_ns() - started - tokenize_ns - encode_ns,
                 tokenize_ns=tokenize_ns,
@@ -213,4 +215,4 @@ class EncoderPool:
 
 def _timed_tokenize(runtime: Runtime, texts: Sequence[str], role: Role) -> tuple[list[TokenizedText], int]:
     started = perf_counter_ns()
-    return runtime.tokenize(texts, role), perf_counter_ns() - started
+    return runtime.tokenizer.tokenize(texts, role), perf_counter_ns() - started

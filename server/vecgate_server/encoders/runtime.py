@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import ModelDescription, Role
+from vecgate_server.encoders.tokenized_text import TokenizedText
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizedText:
-    """What the model reads of one text.
+class Tokenizer(Protocol):
+    """What turns texts into a model's tokens. It can be pickled, and used from several threads."""
 
-    Attributes:
-        token_ids: int32, special tokens and prompt included; at most the model's maximum.
-        type_ids: int32, the segment of each token.
-        counted: tokens of the text itself; of a text that is too long, a number above the model's maximum.
-    """
+    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
+        """Tokenize texts, prompt included; item i belongs to texts[i]."""
 
-    token_ids: NDArray[np.int32]
-    type_ids: NDArray[np.int32]
-    counted: int
-
-    def __len__(self) -> int:
-        return len(self.token_ids)
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the text was longer than the model reads."""
-        return self.counted > len(self.token_ids)
+    def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
+        """Tokenize the query with each text, as a cross-encoder reads them; item i belongs to texts[i]."""
 
 
 class Runtime(Protocol):
@@ -42,12 +29,17 @@ class Runtime(Protocol):
     def description(self) -> ModelDescription:
         """What the model is."""
 
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
-        """Tokenize texts, prompt included, in their order. Called from several threads."""
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into the model's tokens."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether forward() may run for queries in one thread while it runs for documents in another."""
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
-        """Run the model on a batch, padded to its longest text. Called from one thread at a time.
+        """Run the model on a batch, padded to its longest text. Called from one thread for each role at a time.
 
         Returns:
-            float32, shape (len(batch), dimension), row i for batch[i].
+            float32, shape (len(batch), dimension), row i for batch[i]. A cross-encoder's dimension is 1.
         """

@@ -16,7 +16,7 @@ from vecgate_server.encoders.base import ModelDescription, Role
 from vecgate_server.encoders.fingerprint import fingerprint
 from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.locate import ModelLocation
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.tokenizer import TextTokenizer
 from vecgate_server.errors import ModelUnavailableError
 
@@ -28,7 +28,12 @@ PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
 
 
 class SentenceTransformersRuntime:
-    """One model in torch. It tokenizes by itself, because the wrappers cost ten times the tokenizer, and pads itself."""
+    """One model in torch. Torch takes threads of its own for each caller, so concurrent runs would crowd the cores.
+
+    It tokenizes by itself, because the wrappers cost ten times the tokenizer, and pads itself.
+    """
+
+    concurrent = False
 
     def __init__(
         self, model: SentenceTransformer, tokenizer: TextTokenizer, description: ModelDescription, device: str
@@ -39,10 +44,6 @@ class SentenceTransformersRuntime:
         self.description = description
         self.tokenizer = tokenizer
         self._device = device
-
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
-        """Tokenize texts, prompt included, in their order."""
-        return self.tokenizer.tokenize(texts, role)
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         """Run the model on a batch; see Runtime.forward."""
@@ -182,7 +183,7 @@ def _check_features(runtime: SentenceTransformersRuntime, model: SentenceTransfo
     probes = ["", "Größe \x00 [SEP] 日本", "word " * (2 * runtime.description.max_tokens)]
     for role, prompt in _prompts(model).items():
         expected = model.preprocess(probes, prompt=prompt or None, task=role.value)
-        built = runtime.features(runtime.tokenize(probes, role), role)
+        built = runtime.features(runtime.tokenizer.tokenize(probes, role), role)
         for key in built.keys() | (expected.keys() - {"modality"}):
             if not np.array_equal(np.asarray(built.get(key)), np.asarray(expected.get(key))):
                 raise ModelUnavailableError(f"model {name} prepares its input in a way that is not served ({key})")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.model_files import sha256_of
+from vecgate_server.encoders.settings import Precision
 
 # Raised whenever a directory of before would be read wrongly, or fingerprints are made in another way.
 FORMAT = 1
 SETTINGS_FILE = "served.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-
-
-class Precision(StrEnum):
-    """The precision class of a forward pass; vectors of two classes are not compared."""
-
-    FP32 = "fp32"
 
 
 class ServedFormError(Exception):

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from vecgate_server.encoders.base import Role
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 
 # Word pieces of prose have 4 to 5 characters, so one prefix of this many for each token is nearly always enough.
 CHARACTERS_A_TOKEN = 8
@@ -89,6 +89,10 @@ class TextTokenizer:
             if prefix_characters is not None:
                 prefix_characters *= PREFIX_GROWTH
         return [tokenized[position] for position in range(len(whole))]
+
+    def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
+        """Tokenize the query with each text; see Tokenizer.tokenize_pairs."""
+        raise NotImplementedError
 
     def _count(self, encoding: Encoding) -> int:
         """Count the tokens of a whole text, special tokens included."""

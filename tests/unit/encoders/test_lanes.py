@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vecgate_server.encoders.base import Role
 from vecgate_server.encoders.lanes import Lanes, MicroBatch, QueuedText
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=20)
 CALLS = st.lists(st.tuples(st.sampled_from(list(Role)), LENGTHS), max_size=8)

@@ -47,7 +47,7 @@ def copy_of_served_bert(served_bert: Path, tmp_path: Path) -> Path:
 def test_vectors_are_those_of_sentence_transformers(architecture: Path, texts: list[str], reference: Reference) -> None:
     runtime = load(_exported(architecture), "tiny", source="test")
     for role in Role:
-        tokenized = runtime.tokenize(texts, role)
+        tokenized = runtime.tokenizer.tokenize(texts, role)
         together = runtime.forward(tokenized, role)
         alone = np.concatenate([runtime.forward([text], role) for text in tokenized])
         expected = reference(architecture, texts, role)
@@ -60,7 +60,9 @@ def test_tokens_and_description_are_those_of_the_model_in_torch(architecture: Pa
     in_torch = sentence_transformers.load(ModelLocation(architecture, "test"), "tiny")
     served = load(_exported(architecture), "tiny", source="test")
     for role in Role:
-        for ours, theirs in zip(served.tokenize(texts, role), in_torch.tokenize(texts, role), strict=True):
+        for ours, theirs in zip(
+            served.tokenizer.tokenize(texts, role), in_torch.tokenizer.tokenize(texts, role), strict=True
+        ):
             assert ours.token_ids.tolist() == theirs.token_ids.tolist()
             assert ours.counted == theirs.counted
     assert served.description.runtime == "onnx"
@@ -73,7 +75,7 @@ def test_loading_imports_nothing_that_made_the_model(served_bert: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from vecgate_server.encoders.base import Role; "
         "from vecgate_server.encoders.onnx_runtime import load; runtime = load(Path(sys.argv[1]), 'tiny', source='test'); "
-        "runtime.forward(runtime.tokenize(['cat'], Role.QUERY), Role.QUERY); "
+        "runtime.forward(runtime.tokenizer.tokenize(['cat'], Role.QUERY), Role.QUERY); "
         "print(sorted({'torch', 'sentence_transformers', 'transformers', 'onnx'} & set(sys.modules)))"
     )
     ran = subprocess.run(

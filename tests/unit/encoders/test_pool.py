@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import LongText, ModelDescription, Role
 from vecgate_server.encoders.pool import EncoderPool
-from vecgate_server.encoders.runtime import TokenizedText
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import EncoderBusyError, ModelUnavailableError, ShuttingDownError
 
 MAX_TOKENS = 8
@@ -21,6 +21,8 @@ class LetterRuntime:
     """A model whose tokens are letters and whose vectors tell the text: (first letter, length). It can be held."""
 
     description = ModelDescription("letters", "sha256:0", 2, MAX_TOKENS, "", "", False, "letters", "test")
+
+    concurrent = False
 
     def __init__(self) -> None:
         self.batches: list[tuple[Role, list[str]]] = []
@@ -35,6 +37,13 @@ class LetterRuntime:
 
     def release(self) -> None:
         self._may_run.set()
+
+    @property
+    def tokenizer(self) -> LetterRuntime:
+        return self
+
+    def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
+        return self.tokenize([query + text for text in texts], Role.QUERY)
 
     def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:
         self.tokenized += [(role, text) for text in texts]

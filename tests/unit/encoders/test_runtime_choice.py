@@ -45,7 +45,8 @@ def test_a_model_runs_on_onnx_runtime_and_gives_what_torch_gives(
     assert served.description.fingerprint == in_torch.description.fingerprint
     assert served.description.source == in_torch.description.source
     ours, theirs = (
-        runtime.forward(runtime.tokenize(["the cat", "a"], Role.QUERY), Role.QUERY) for runtime in (served, in_torch)
+        runtime.forward(runtime.tokenizer.tokenize(["the cat", "a"], Role.QUERY), Role.QUERY)
+        for runtime in (served, in_torch)
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 

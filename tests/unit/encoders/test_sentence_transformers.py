@@ -26,7 +26,7 @@ def test_vectors_are_those_of_sentence_transformers(
     architecture: Path, texts: list[str], reference: Reference, role: Role
 ) -> None:
     runtime = _load(architecture)
-    vectors = runtime.forward(runtime.tokenize(texts, role), role)
+    vectors = runtime.forward(runtime.tokenizer.tokenize(texts, role), role)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, reference(architecture, texts, role), atol=1e-6)
 
@@ -118,7 +118,7 @@ def test_the_real_model_gives_the_golden_embeddings_and_token_counts(minilm: Sen
     texts = json.loads((data / "texts.json").read_text("utf-8"))
     with np.load(data / "embeddings.npz") as archive:
         golden = archive["embeddings"]
-    tokenized = minilm.tokenize([row["text"] for row in texts], Role.DOCUMENT)
+    tokenized = minilm.tokenizer.tokenize([row["text"] for row in texts], Role.DOCUMENT)
     assert [len(text) for text in tokenized] == [row["tokens"] for row in texts]
     cosines = (minilm.forward(tokenized, Role.DOCUMENT) * golden).sum(axis=1)
     assert cosines.min() >= 0.99999
@@ -130,7 +130,7 @@ def test_the_real_model_reads_a_text_far_beyond_its_length_as_sentence_transform
 ) -> None:
     # A cut inside a word, inside "[SEP]" and between a letter and its accent would each change the last tokens.
     texts = ["antidisestablishmentarianism [SEP] cafe\u0301 " * 2000, "\x00" * 3000 + "word " * 3000, "日本" * 4000]
-    vectors = minilm.forward(minilm.tokenize(texts, Role.DOCUMENT), Role.DOCUMENT)
+    vectors = minilm.forward(minilm.tokenizer.tokenize(texts, Role.DOCUMENT), Role.DOCUMENT)
     expected = reference(_minilm_directory(), texts, Role.DOCUMENT)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 

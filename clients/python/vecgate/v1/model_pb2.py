@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vecgate.v1 import outcome_pb2 as vecgate_dot_v1_dot_outcome__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vecgate/v1/model.proto\x12\nvecgate.v1\x1a\x18vecgate/v1/outcome.proto\"-\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.vecgate.v1.ModelInfo\"\xf4\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.vecgate.v1.ModelState\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x14\n\x0cquery_prompt\x18\x07 \x01(\t\x12\x17\n\x0f\x64ocument_prompt\x18\x08 \x01(\t\x12\x12\n\nnormalized\x18\t \x01(\x08\x12\x0f\n\x07runtime\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\"<\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\"F\n\x0eRerankResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.vecgate.v1.Timings*\x8c\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vecgate/v1/model.proto\x12\nvecgate.v1\x1a\x18vecgate/v1/outcome.proto\"-\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.vecgate.v1.ModelInfo\"\xe1\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.vecgate.v1.ModelState\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\r\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x14\n\x0cquery_prompt\x18\x07 \x01(\t\x12\x17\n\x0f\x64ocument_prompt\x18\x08 \x01(\t\x12\x12\n\nnormalized\x18\t \x01(\x08\x12\x0f\n\x07runtime\x18\n \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0b \x01(\t\x12#\n\x04kind\x18\x0c \x01(\x0e\x32\x15.vecgate.v1.ModelKind\x12\x11\n\tprecision\x18\r \x01(\t\x12\x1d\n\x15matryoshka_dimensions\x18\x0e \x03(\r\x12\x14\n\x0cmemory_bytes\x18\x0f \x01(\x04\"n\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\x12\x30\n\ntruncation\x18\x04 \x01(\x0e\x32\x1c.vecgate.v1.TruncationPolicy\"\x95\x01\n\x0eRerankResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.vecgate.v1.Timings\x12#\n\x05model\x18\x03 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12(\n\x07\x65ncoded\x18\x04 \x03(\x0b\x32\x17.vecgate.v1.EncodedText*\x8c\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04*]\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_KIND_ENCODER\x10\x01\x12\x1c\n\x18MODEL_KIND_CROSS_ENCODER\x10\x02\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecgate.v1.model_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rio.vecgate.v1P\001Z\024vecgate/v1;vecgatev1'
-  _globals['_MODELSTATE']._serialized_start=575
-  _globals['_MODELSTATE']._serialized_end=715
+  _globals['_MODELSTATE']._serialized_start=814
+  _globals['_MODELSTATE']._serialized_end=954
+  _globals['_MODELKIND']._serialized_start=956
+  _globals['_MODELKIND']._serialized_end=1049
   _globals['_MODELREF']._serialized_start=64
   _globals['_MODELREF']._serialized_end=109
   _globals['_LISTMODELSREQUEST']._serialized_start=111
@@ -42,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSRESPONSE']._serialized_start=132
   _globals['_LISTMODELSRESPONSE']._serialized_end=191
   _globals['_MODELINFO']._serialized_start=194
-  _globals['_MODELINFO']._serialized_end=438
-  _globals['_RERANKREQUEST']._serialized_start=440
-  _globals['_RERANKREQUEST']._serialized_end=500
-  _globals['_RERANKRESPONSE']._serialized_start=502
-  _globals['_RERANKRESPONSE']._serialized_end=572
+  _globals['_MODELINFO']._serialized_end=547
+  _globals['_RERANKREQUEST']._serialized_start=549
+  _globals['_RERANKREQUEST']._serialized_end=659
+  _globals['_RERANKRESPONSE']._serialized_start=662
+  _globals['_RERANKRESPONSE']._serialized_end=811
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vecgate/v1/outcome.proto\x12\nvecgate.v1\"p\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32\x1a.vecgate.v1.FieldViolation\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"|\n\x07Timings\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x13\n\x0btokenize_ns\x18\x02 \x01(\x04\x12\x11\n\tencode_ns\x18\x03 \x01(\x04\x12\x12\n\nbackend_ns\x18\x04 \x01(\x04\x12\x11\n\trerank_ns\x18\x05 \x01(\x04\x12\x10\n\x08total_ns\x18\x06 \x01(\x04\"0\n\x0b\x45ncodedText\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x11\n\ttruncated\x18\x02 \x01(\x08*r\n\x10TruncationPolicy\x12!\n\x1dTRUNCATION_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRUNCATION_POLICY_ERROR\x10\x01\x12\x1e\n\x1aTRUNCATION_POLICY_TRUNCATE\x10\x02\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vecgate/v1/outcome.proto\x12\nvecgate.v1\"p\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x34\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32\x1a.vecgate.v1.FieldViolation\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"|\n\x07Timings\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x13\n\x0btokenize_ns\x18\x02 \x01(\x04\x12\x11\n\tencode_ns\x18\x03 \x01(\x04\x12\x12\n\nbackend_ns\x18\x04 \x01(\x04\x12\x11\n\trerank_ns\x18\x05 \x01(\x04\x12\x10\n\x08total_ns\x18\x06 \x01(\x04\"@\n\x0b\x45ncodedText\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x0e\n\x06reused\x18\x03 \x01(\x08*r\n\x10TruncationPolicy\x12!\n\x1dTRUNCATION_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRUNCATION_POLICY_ERROR\x10\x01\x12\x1e\n\x1aTRUNCATION_POLICY_TRUNCATE\x10\x02\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecgate.v1.outcome_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rio.vecgate.v1P\001Z\024vecgate/v1;vecgatev1'
-  _globals['_TRUNCATIONPOLICY']._serialized_start=384
-  _globals['_TRUNCATIONPOLICY']._serialized_end=498
+  _globals['_TRUNCATIONPOLICY']._serialized_start=400
+  _globals['_TRUNCATIONPOLICY']._serialized_end=514
   _globals['_ITEMERROR']._serialized_start=40
   _globals['_ITEMERROR']._serialized_end=152
   _globals['_FIELDVIOLATION']._serialized_start=154
@@ -41,5 +41,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TIMINGS']._serialized_start=208
   _globals['_TIMINGS']._serialized_end=332
   _globals['_ENCODEDTEXT']._serialized_start=334
-  _globals['_ENCODEDTEXT']._serialized_end=382
+  _globals['_ENCODEDTEXT']._serialized_end=398
 # @@protoc_insertion_point(module_scope)

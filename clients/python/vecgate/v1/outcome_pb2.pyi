@@ -53,9 +53,11 @@ class Timings(_message.Message):
     def __init__(self, queue_ns: _Optional[int] = ..., tokenize_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., backend_ns: _Optional[int] = ..., rerank_ns: _Optional[int] = ..., total_ns: _Optional[int] = ...) -> None: ...
 
 class EncodedText(_message.Message):
-    __slots__ = ("tokens", "truncated")
+    __slots__ = ("tokens", "truncated", "reused")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    REUSED_FIELD_NUMBER: _ClassVar[int]
     tokens: int
     truncated: bool
-    def __init__(self, tokens: _Optional[int] = ..., truncated: bool = ...) -> None: ...
+    reused: bool
+    def __init__(self, tokens: _Optional[int] = ..., truncated: bool = ..., reused: bool = ...) -> None: ...

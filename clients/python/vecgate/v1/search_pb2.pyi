@@ -103,7 +103,7 @@ class Grouping(_message.Message):
     def __init__(self, field: _Optional[str] = ..., group_size: _Optional[int] = ...) -> None: ...
 
 class Match(_message.Message):
-    __slots__ = ("id", "score", "text", "metadata", "vector")
+    __slots__ = ("id", "score", "text", "metadata", "vector", "rerank_score")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,32 +116,52 @@ class Match(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RERANK_SCORE_FIELD_NUMBER: _ClassVar[int]
     id: str
     score: float
     text: str
     metadata: _containers.MessageMap[str, _metadata_pb2.Value]
     vector: _vector_pb2.Vector
-    def __init__(self, id: _Optional[str] = ..., score: _Optional[float] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.Value]] = ..., vector: _Optional[_Union[_vector_pb2.Vector, _Mapping]] = ...) -> None: ...
+    rerank_score: float
+    def __init__(self, id: _Optional[str] = ..., score: _Optional[float] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.Value]] = ..., vector: _Optional[_Union[_vector_pb2.Vector, _Mapping]] = ..., rerank_score: _Optional[float] = ...) -> None: ...
 
 class MatchColumns(_message.Message):
-    __slots__ = ("ids", "packed_scores")
+    __slots__ = ("ids", "packed_scores", "packed_rerank_scores")
     IDS_FIELD_NUMBER: _ClassVar[int]
     PACKED_SCORES_FIELD_NUMBER: _ClassVar[int]
+    PACKED_RERANK_SCORES_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[str]
     packed_scores: bytes
-    def __init__(self, ids: _Optional[_Iterable[str]] = ..., packed_scores: _Optional[bytes] = ...) -> None: ...
+    packed_rerank_scores: bytes
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., packed_scores: _Optional[bytes] = ..., packed_rerank_scores: _Optional[bytes] = ...) -> None: ...
 
 class SearchResult(_message.Message):
-    __slots__ = ("matches", "columns", "encoded", "explanation")
+    __slots__ = ("matches", "columns", "encoded", "explanation", "reranking")
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     ENCODED_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    RERANKING_FIELD_NUMBER: _ClassVar[int]
     matches: _containers.RepeatedCompositeFieldContainer[Match]
     columns: MatchColumns
     encoded: _outcome_pb2.EncodedText
     explanation: Explanation
-    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., columns: _Optional[_Union[MatchColumns, _Mapping]] = ..., encoded: _Optional[_Union[_outcome_pb2.EncodedText, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+    reranking: Reranking
+    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ..., columns: _Optional[_Union[MatchColumns, _Mapping]] = ..., encoded: _Optional[_Union[_outcome_pb2.EncodedText, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., reranking: _Optional[_Union[Reranking, _Mapping]] = ...) -> None: ...
+
+class Reranking(_message.Message):
+    __slots__ = ("applied", "reason", "model", "scored_count", "truncated_count")
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SCORED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    applied: bool
+    reason: str
+    model: _model_pb2.ModelRef
+    scored_count: int
+    truncated_count: int
+    def __init__(self, applied: bool = ..., reason: _Optional[str] = ..., model: _Optional[_Union[_model_pb2.ModelRef, _Mapping]] = ..., scored_count: _Optional[int] = ..., truncated_count: _Optional[int] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("plan", "details")

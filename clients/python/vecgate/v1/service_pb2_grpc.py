@@ -196,7 +196,7 @@ class VectorSearchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Rerank(self, request, context):
-        """Rerank scores texts against a query with a cross-encoder. UNIMPLEMENTED for now.
+        """Rerank scores texts against a query with a cross-encoder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

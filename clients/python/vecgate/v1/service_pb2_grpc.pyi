@@ -60,7 +60,7 @@ class VectorSearchServiceStub:
     SearchBatch: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchBatchRequest, _search_pb2.SearchBatchResponse]
     """SearchBatch answers many queries at once, each with a result or an error of its own."""
     Rerank: _grpc.UnaryUnaryMultiCallable[_model_pb2.RerankRequest, _model_pb2.RerankResponse]
-    """Rerank scores texts against a query with a cross-encoder. UNIMPLEMENTED for now."""
+    """Rerank scores texts against a query with a cross-encoder."""
     Get: _grpc.UnaryUnaryMultiCallable[_read_pb2.GetRequest, _read_pb2.GetResponse]
     """Get reads records by ids or by filter."""
     Count: _grpc.UnaryUnaryMultiCallable[_read_pb2.CountRequest, _read_pb2.CountResponse]
@@ -107,7 +107,7 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     SearchBatch: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchBatchRequest, _search_pb2.SearchBatchResponse]  # type: ignore[assignment]
     """SearchBatch answers many queries at once, each with a result or an error of its own."""
     Rerank: _aio.UnaryUnaryMultiCallable[_model_pb2.RerankRequest, _model_pb2.RerankResponse]  # type: ignore[assignment]
-    """Rerank scores texts against a query with a cross-encoder. UNIMPLEMENTED for now."""
+    """Rerank scores texts against a query with a cross-encoder."""
     Get: _aio.UnaryUnaryMultiCallable[_read_pb2.GetRequest, _read_pb2.GetResponse]  # type: ignore[assignment]
     """Get reads records by ids or by filter."""
     Count: _aio.UnaryUnaryMultiCallable[_read_pb2.CountRequest, _read_pb2.CountResponse]  # type: ignore[assignment]
@@ -199,7 +199,7 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.RerankRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.RerankResponse, _abc.Awaitable[_model_pb2.RerankResponse]]:
-        """Rerank scores texts against a query with a cross-encoder. UNIMPLEMENTED for now."""
+        """Rerank scores texts against a query with a cross-encoder."""
 
     @_abc_1.abstractmethod
     def Get(
