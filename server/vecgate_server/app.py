@@ -27,6 +27,7 @@ from vecgate_server.encoders.models import ModelPool
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.interceptors import Admission, CallInterceptor, Phase
+from vecgate_server.metrics import MetricsEndpoint
 from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
@@ -78,6 +79,12 @@ class Server:
         self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)
         self._monitoring: asyncio.Task[None] | None = None
         self._grpc: grpc.aio.Server | None = None
+        telemetry = settings.telemetry
+        self.metrics = (
+            None
+            if telemetry.metrics_port is None
+            else MetricsEndpoint(telemetry.metrics_host, telemetry.metrics_port, self._models)
+        )
 
     async def start(self) -> None:
         """Listen, open backends, load models, then turn SERVING; on a fault, stop what was started.
@@ -97,6 +104,7 @@ class Server:
 
         Raises:
             ListenError: the address is in use or not of this machine.
+            ConfigurationError: that of the metrics is.
         """
         server = self._grpc = self._grpc_server()
         host = self._settings.server.host
@@ -109,6 +117,8 @@ class Server:
             raise ListenError(f"cannot listen on {bracketed}:{port}") from None
         await server.start()
         self.address = f"{bracketed}:{bound}"
+        if self.metrics:
+            self.metrics.start()
 
     async def open(self) -> None:
         """Open backends, then accept calls, load models and turn SERVING.
@@ -146,6 +156,9 @@ class Server:
         if self._grpc:
             await self._grpc.stop(FLUSH_SECONDS if drained else 0)
             self._grpc = None
+        if self.metrics:
+            # It waits for its thread, half a second at most.
+            await asyncio.to_thread(self.metrics.stop)
         await self._models.close()
         for each in self._directory.backends:
             await each.backend.close()

@@ -94,13 +94,17 @@ DEFAULT_BACKENDS = {"faiss": BackendSettings(kind="faiss", options={"path": "./v
 
 
 class TelemetrySettings(Section):
-    """What the server tells about itself, on standard error."""
+    """What the server tells about itself: on standard error, and as metrics over HTTP."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity logged."
     )
     log_format: Literal["text", "json"] = Field(
         default="text", description="One line of text, or one JSON object, a record."
+    )
+    metrics_host: str = Field(default="127.0.0.1", min_length=1, description="Address of the metrics.")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the metrics; 0 lets the system pick one. Unset: no metrics."
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -79,6 +79,33 @@ class ModelDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCounters:
+    """What one model did since the server started, unloading and replaced workers included, and what waits for it.
+
+    Attributes:
+        texts: texts and pairs that were answered.
+        reused: those of them for which the model did not run.
+        tokens: tokens that the model read.
+        runs: forward passes.
+        run_seconds: how long those took, in all workers together.
+        refused_calls: calls refused because the queue was full.
+        worker_restarts: workers that died and were replaced.
+        waiting_tokens: tokens in each role's lane now.
+        cache_bytes: what the cache of vectors takes now.
+    """
+
+    texts: int = 0
+    reused: int = 0
+    tokens: int = 0
+    runs: int = 0
+    run_seconds: float = 0.0
+    refused_calls: int = 0
+    worker_restarts: int = 0
+    waiting_tokens: Mapping[Role, int] = field(default_factory=dict)
+    cache_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatus:
     """A model the server is configured for.
 
@@ -86,6 +113,7 @@ class ModelStatus:
         description: what it is, once it was loaded.
         detail: why it FAILED.
         memory_bytes: what its workers take, as measured after it was loaded; 0 while it is not loaded.
+        counters: what it did.
     """
 
     name: str
@@ -94,6 +122,7 @@ class ModelStatus:
     description: ModelDescription | None = None
     detail: str = ""
     memory_bytes: int = 0
+    counters: ModelCounters = field(default_factory=ModelCounters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +233,7 @@ class Models(Protocol):
         """
 
     def statuses(self) -> Sequence[ModelStatus]:
-        """Describe every configured model, the default first."""
+        """Describe every configured model, the default first. Metrics ask from another thread."""
 
     @property
     def ready(self) -> bool:

@@ -1,0 +1,121 @@
+"""Metrics tell the figures that the models count, under documented names."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from vecgate_backends.errors import ConfigurationError
+from vecgate_server.encoders.base import (
+    CrossEncoder,
+    Encoder,
+    ModelCounters,
+    ModelState,
+    ModelStatus,
+    Role,
+)
+from vecgate_server.errors import ModelNotFoundError
+from vecgate_server.metrics import MetricsEndpoint
+
+DOCUMENT = Path(__file__).parents[2] / "docs/configuration.md"
+COUNTED = ModelCounters(
+    texts=7,
+    reused=3,
+    tokens=50,
+    runs=2,
+    run_seconds=0.5,
+    refused_calls=4,
+    worker_restarts=1,
+    waiting_tokens={Role.QUERY: 11, Role.DOCUMENT: 12},
+    cache_bytes=1024,
+)
+LOADED = {
+    "vecgate_model_texts_total": 7,
+    "vecgate_model_texts_reused_total": 3,
+    "vecgate_model_tokens_total": 50,
+    "vecgate_model_runs_total": 2,
+    "vecgate_model_run_seconds_total": 0.5,
+    "vecgate_model_refused_calls_total": 4,
+    "vecgate_model_worker_restarts_total": 1,
+    "vecgate_model_ready": 1,
+    "vecgate_model_memory_bytes": 2048,
+    "vecgate_model_cache_bytes": 1024,
+}
+
+
+class TwoModels:
+    """One model that is loaded and one that is not."""
+
+    ready = True
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def encoder(self, name: str | None) -> Encoder:
+        raise ModelNotFoundError(f"no model {name}")
+
+    async def cross_encoder(self, name: str) -> CrossEncoder:
+        raise ModelNotFoundError(f"no model {name}")
+
+    def statuses(self) -> Sequence[ModelStatus]:
+        return [
+            ModelStatus("loaded", is_default=True, state=ModelState.READY, memory_bytes=2048, counters=COUNTED),
+            ModelStatus("known", is_default=False, state=ModelState.AVAILABLE),
+        ]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[MetricsEndpoint]:
+    endpoint = MetricsEndpoint("127.0.0.1", 0, TwoModels())
+    endpoint.start()
+    yield endpoint
+    endpoint.stop()
+
+
+def read(endpoint: MetricsEndpoint) -> dict[tuple[str, str, str], float]:
+    """Every sample by its name, model and role."""
+    with urlopen(f"http://{endpoint.address}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, sample.labels.get("model", ""), sample.labels.get("role", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_every_figure_of_a_model_is_told(endpoint: MetricsEndpoint) -> None:
+    samples = read(endpoint)
+    assert {name: samples[name, "loaded", ""] for name in LOADED} == LOADED
+    assert {name: samples[name, "known", ""] for name in LOADED} == dict.fromkeys(LOADED, 0)
+    assert samples["vecgate_model_waiting_tokens", "loaded", "query"] == 11
+    assert samples["vecgate_model_waiting_tokens", "loaded", "document"] == 12
+    assert samples["process_resident_memory_bytes", "", ""] > 0
+
+
+def test_the_document_names_every_metric_and_no_other(endpoint: MetricsEndpoint) -> None:
+    told = {name for name, _, _ in read(endpoint) if name.startswith("vecgate_")}
+    assert set(re.findall(r"`(vecgate_\w+)`", DOCUMENT.read_text())) == told
+
+
+def test_a_closed_endpoint_frees_its_port(endpoint: MetricsEndpoint) -> None:
+    port = int(endpoint.address.rpartition(":")[2])
+    endpoint.stop()
+    endpoint.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_taken_port_is_refused_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        endpoint = MetricsEndpoint("127.0.0.1", port, TwoModels())
+        with pytest.raises(ConfigurationError, match=f"metrics cannot listen on 127.0.0.1:{port}"):
+            endpoint.start()
+        endpoint.stop()
