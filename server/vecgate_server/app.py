@@ -18,10 +18,11 @@ from grpc_reflection.v1alpha import reflection
 
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
-from vecgate_backends.errors import ConfigurationError, StoreLockedError, VecgateError
+from vecgate_backends.errors import ConfigurationError
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
-from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.configured_backend import ConfiguredBackend
+from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
 from vecgate_server.encoders.models import ModelPool
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
@@ -50,10 +51,6 @@ log = logging.getLogger(__name__)
 
 class ListenError(ConfigurationError):
     """The address cannot be listened on."""
-
-
-class BackendStartError(ConfigurationError):
-    """A backend cannot be used at all; the message names it and says why."""
 
 
 class Server:
@@ -124,15 +121,10 @@ class Server:
         """Open backends, then accept calls, load models and turn SERVING.
 
         Raises:
-            BackendStartError: a backend cannot be used.
+            BackendStartError: a backend cannot be used; one that is merely away is waited for beside the others.
             ModelUnavailableError: a model to be preloaded cannot be loaded.
         """
-        for each in self._directory.backends:
-            try:
-                await each.backend.start()
-            except (ConfigurationError, StoreLockedError, VecgateError) as fault:
-                raise BackendStartError(f"backend {each.name!r}: {fault}") from fault
-        await self._directory.refuse_ambiguous_names()
+        await self._directory.open()
         self._admission.phase = Phase.SERVING
         await self._models.start()
         await self._monitor.look()
@@ -160,8 +152,7 @@ class Server:
             # It waits for its thread, half a second at most.
             await asyncio.to_thread(self.metrics.stop)
         await self._models.close()
-        for each in self._directory.backends:
-            await each.backend.close()
+        await self._directory.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -7,44 +7,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vecgate_backends.contract import Backend, Collection
+from vecgate_backends.contract import Collection
 from vecgate_backends.errors import (
-    BackendUnavailableError,
     CollectionExistsError,
     CollectionNotFoundError,
     ConfigurationError,
+    StoreLockedError,
+    UnavailableError,
     VecgateError,
 )
 from vecgate_backends.records import CollectionSpec
+from vecgate_server.configured_backend import RETRY_SECONDS, ConfiguredBackend
 from vecgate_server.errors import BackendNotFoundError
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 5.0
-"""A backend that has not said within this time that it works does not work."""
 
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredBackend:
-    """A backend under the name that collections refer to."""
-
-    name: str
-    kind: str
-    backend: Backend
-
-    async def fault(self) -> str:
-        """Ask whether it works now; "" if so, else a sentence that says why not."""
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await self.backend.check()
-        except TimeoutError:
-            return f"does not answer within {CHECK_SECONDS:g} s"
-        except VecgateError as fault:
-            return fault.message
-        except Exception:  # a backend's own bug makes it unfit, and must not blind who asks
-            log.exception("the check of backend %s failed", self.name)
-            return "its check failed; the log has the cause"
-        return ""
+class BackendStartError(ConfigurationError):
+    """A backend cannot be used at all; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +48,14 @@ class LocatedCollection:
         return self.collection.spec
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Collections by name, and the backends that did not answer, whose collections are not among them."""
+
+    collections: Sequence[LocatedSpec]
+    unavailable: Sequence[str]
+
+
 class Directory:
     """The configured backends, and the collections in them.
 
@@ -80,6 +68,29 @@ class Directory:
         self._default = default
         self._last_seen: dict[str, str] = {}
         self._creating = asyncio.Lock()
+        self._awaiting: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Open every backend; those that are away are opened when they come back.
+
+        Raises:
+            BackendStartError: one cannot be used as it is configured, or two hold a collection of one name.
+        """
+        for each in self.backends:
+            try:
+                came = await each.open() and await self._join(each)
+            except (ConfigurationError, StoreLockedError, VecgateError) as fault:
+                raise BackendStartError(f"backend {each.name!r}: {fault}") from fault
+            if not came:
+                self._awaiting.append(asyncio.create_task(self._await(each)))
+
+    async def close(self) -> None:
+        """Close every backend."""
+        for waiting in self._awaiting:
+            waiting.cancel()
+        await asyncio.gather(*self._awaiting, return_exceptions=True)
+        for each in self.backends:
+            await each.close()
 
     @property
     def backends(self) -> Sequence[ConfiguredBackend]:
@@ -103,38 +114,26 @@ class Directory:
             known = ", ".join(self._backends)
             raise BackendNotFoundError(f"there is no backend {name!r}; configured are: {known}") from None
 
-    async def refuse_ambiguous_names(self) -> None:
-        """Check that no two backends hold a collection of one name; a backend that does not answer is left out.
-
-        Raises:
-            ConfigurationError: two do.
-        """
-        holders: dict[str, str] = {}
-        for each in self.backends:
-            try:
-                specs = await each.backend.list_collections()
-            except BackendUnavailableError:
-                continue
-            for spec in specs:
-                other = holders.setdefault(spec.name, each.name)
-                if other != each.name:
-                    raise ConfigurationError(
-                        f"collection {spec.name!r} exists in backends {other!r} and {each.name!r}; serve them apart"
-                    )
-
     async def collection(self, name: str) -> LocatedCollection:
         """Open a collection.
 
         Raises:
             CollectionNotFoundError: no backend holds it.
+            BackendUnavailableError: none that answers holds it, and another one is away.
         """
+        away: UnavailableError | None = None
         for each in self._nearest_first(name):
             try:
-                collection = await each.backend.collection(name)
+                collection = await each.opened.collection(name)
             except CollectionNotFoundError:
+                continue
+            except UnavailableError as fault:
+                away = away or fault
                 continue
             self._last_seen[name] = each.name
             return LocatedCollection(each.name, collection)
+        if away is not None:
+            raise away
         self._last_seen.pop(name, None)
         raise CollectionNotFoundError(f"there is no collection {name!r}")
 
@@ -143,13 +142,14 @@ class Directory:
 
         Raises:
             CollectionExistsError: one of that name exists, in this backend or another.
+            BackendUnavailableError: a backend is away, so that nobody knows whether the name is free.
         """
         # Two creations of one name in two backends would both succeed if they could overlap.
         async with self._creating:
             try:
                 existing = await self.collection(spec.name)
             except CollectionNotFoundError:
-                await backend.backend.create_collection(spec)
+                await backend.opened.create_collection(spec)
             else:
                 raise CollectionExistsError(f"collection {spec.name!r} exists in backend {existing.backend!r}")
 
@@ -160,15 +160,52 @@ class Directory:
             CollectionNotFoundError: no backend holds it.
         """
         holder = (await self.collection(name)).backend
-        await self._backends[holder].backend.delete_collection(name)
+        await self._backends[holder].opened.delete_collection(name)
         self._last_seen.pop(name, None)
 
-    async def specs(self) -> list[LocatedSpec]:
-        """Return the settings of every collection of every backend, by name."""
-        located = [
-            LocatedSpec(each.name, spec) for each in self.backends for spec in await each.backend.list_collections()
-        ]
-        return sorted(located, key=lambda entry: entry.spec.name)
+    async def listing(self) -> Listing:
+        """Return the settings of every collection of every backend that answers, by name."""
+        located: list[LocatedSpec] = []
+        unavailable: list[str] = []
+        for each in self.backends:
+            try:
+                located += [LocatedSpec(each.name, spec) for spec in await each.opened.list_collections()]
+            except UnavailableError:
+                unavailable.append(each.name)
+        return Listing(sorted(located, key=lambda entry: entry.spec.name), unavailable)
+
+    async def _await(self, each: ConfiguredBackend) -> None:
+        """Try to open a backend until it works."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                if await each.open() and await self._join(each):
+                    log.info("backend %s is open", each.name)
+                    return
+            except (ConfigurationError, StoreLockedError, VecgateError) as fault:
+                each.hold_back(str(fault))
+            except Exception:  # a backend's own bug must not end the attempts
+                log.exception("backend %s cannot be opened", each.name)
+                each.hold_back("it cannot be opened; the log has the cause")
+
+    async def _join(self, joining: ConfiguredBackend) -> bool:
+        """Check that no other open backend holds a collection of a name that this one has; False if it is away.
+
+        Raises:
+            ConfigurationError: one does.
+        """
+        try:
+            names = {spec.name for spec in await joining.opened.list_collections()}
+        except UnavailableError as fault:
+            joining.hold_back(fault.message)
+            return False
+        for located in (await self.listing()).collections:
+            if located.backend != joining.name and located.spec.name in names:
+                raise ConfigurationError(
+                    f"collection {located.spec.name!r} exists in backends {located.backend!r} and {joining.name!r}; "
+                    "serve them apart"
+                )
+        return True
 
     def _nearest_first(self, name: str) -> Sequence[ConfiguredBackend]:
         nearest = self._last_seen.get(name)

@@ -1,7 +1,8 @@
 """grpc.health.v1 with the real state: models warm, backends answering, not draining.
 
-Services known: "" and the service's full name (every model to be preloaded is warm and every backend answers), and
-"backend.<name>" for each backend alone.
+Services known: "" and the service's full name (every model to be preloaded is warm and at least one backend answers: the
+collections of a backend that is away are no reason to take those of the others away), and "backend.<name>" for each backend
+alone.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ class HealthMonitor:
             self._health.set(backend_service(each.name), fault=fault)
         unready = [] if self._models.ready else ["models are not loaded"]
         broken = [f"backend {each.name}: {fault}" for each, fault in zip(backends, faults, strict=True) if fault]
+        if len(broken) < len(backends):
+            broken = []
         for service in self._overall:
             self._health.set(service, fault="; ".join(unready + broken))
 

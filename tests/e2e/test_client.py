@@ -181,7 +181,7 @@ def test_a_collection_remembers_its_settings(client: Client, collection: str) ->
         FlatIndex(),
     )
     assert client.get_collection(collection).collection == made
-    assert made in client.list_collections()
+    assert made in client.list_collections().collections
     assert (
         client.create_collection(collection, dimension=5, metric="euclidean", index=FlatIndex(), exist_ok=True) == made
     )

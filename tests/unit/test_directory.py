@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from vecgate_backends.errors import (
     BackendUnavailableError,
     CollectionExistsError,
     CollectionNotFoundError,
-    ConfigurationError,
 )
 from vecgate_backends.memory import MemoryBackend
 from vecgate_backends.records import CollectionSpec
-from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.configured_backend import ConfiguredBackend
+from vecgate_server.directory import BackendStartError, Directory
 from vecgate_server.errors import BackendNotFoundError
 
 UNBOUND = CollectionSpec("unbound", 3)
@@ -23,15 +25,18 @@ def memory(name: str) -> ConfiguredBackend:
 
 
 @pytest.fixture
-def directory() -> Directory:
-    return Directory([memory("one"), memory("two")], "one")
+async def directory() -> AsyncIterator[Directory]:
+    directory = Directory([memory("one"), memory("two")], "one")
+    await directory.open()
+    yield directory
+    await directory.close()
 
 
 async def test_a_collection_is_found_in_whichever_backend_holds_it(directory: Directory) -> None:
     await directory.create(directory.backend("two"), UNBOUND)
     for _ in range(2):
         assert (await directory.collection("unbound")).backend == "two"
-    assert [located.backend for located in await directory.specs()] == ["two"]
+    assert [located.backend for located in (await directory.listing()).collections] == ["two"]
     await directory.delete("unbound")
     with pytest.raises(CollectionNotFoundError, match="unbound"):
         await directory.collection("unbound")
@@ -43,12 +48,13 @@ async def test_a_name_is_taken_in_all_backends_at_once(directory: Directory) -> 
         await directory.create(directory.backend("two"), UNBOUND)
 
 
-async def test_a_name_in_two_backends_is_refused_at_the_start(directory: Directory) -> None:
-    await directory.refuse_ambiguous_names()
-    for each in directory.backends:
-        await each.backend.create_collection(UNBOUND)
-    with pytest.raises(ConfigurationError, match="'unbound' exists in backends 'one' and 'two'"):
-        await directory.refuse_ambiguous_names()
+async def test_a_name_in_two_backends_is_refused_at_the_start() -> None:
+    backends = [memory("one"), memory("two")]
+    for each in backends:
+        await each.open()
+        await each.opened.create_collection(UNBOUND)
+    with pytest.raises(BackendStartError, match=r"'unbound' exists in backends '(one|two)' and '(one|two)'"):
+        await Directory(backends, "one").open()
 
 
 def test_an_unknown_backend_is_told_with_the_known_ones(directory: Directory) -> None:
@@ -64,5 +70,7 @@ async def test_a_backend_whose_check_fails_says_why(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(MemoryBackend, "check", check)
     backend = memory("one")
+    assert await backend.fault() == "it was not opened yet"
+    await backend.open()
     assert await backend.fault() == "the disk is away"
     assert await backend.fault() == "its check failed; the log has the cause"

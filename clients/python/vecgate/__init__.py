@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         ChangeResult,
         Collection,
         CollectionInfo,
+        CollectionListing,
         Embeddings,
         EncodedText,
         Explanation,
@@ -87,6 +88,7 @@ __all__ = [
     "Client",
     "Collection",
     "CollectionInfo",
+    "CollectionListing",
     "DataLossError",
     "DeadlineExceededError",
     "Deadlines",
@@ -145,7 +147,7 @@ _NAMES_BY_MODULE = {
     "UnknownError VecgateError",
     "filters": "Filter expression field",
     "records": "IDS_ONLY ById Fields FilteredQuery FlatIndex HnswIndex Record SearchOptions",
-    "results": "ChangeResult Collection CollectionInfo Embeddings EncodedText Explanation FieldStats GetResult Match "
+    "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText Explanation FieldStats GetResult Match "
     "ModelRef RankedIds RecordFailure SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
     "server_info": "BackendInfo Capabilities Limits ModelInfo ModelState ServerInfo ServingStatus",
     "timestamps": "Timestamp",

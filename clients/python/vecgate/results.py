@@ -258,6 +258,14 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionListing:
+    """Every collection by name, but for those of backends that did not answer, which are named."""
+
+    collections: tuple[Collection, ...]
+    unavailable_backends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
     """A collection and its size: records in all, in each namespace (cut at the page limit), and how many namespaces."""
 

@@ -16,7 +16,8 @@ from vecgate_backends.errors import (
 )
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, ModelBinding, Timestamp
 from vecgate_server.config import LimitSettings
-from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.configured_backend import ConfiguredBackend
+from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
 from vecgate_server.errors import NotYetError
 from vecgate_server.service import page_tokens
@@ -74,12 +75,14 @@ class CollectionHandlers:
         """Page through the collections of all backends, by name."""
         size = argument_rules.page_size(request.page_size, self._limits.max_page_size)
         after = page_tokens.page_cursor(request.page_token, _LISTING) or ""
-        rest = [located for located in await self._directory.specs() if located.spec.name > after]
+        listing = await self._directory.listing()
+        rest = [located for located in listing.collections if located.spec.name > after]
         page = rest[:size]
         cursor = page[-1].spec.name if len(rest) > size else None
         return wire.ListCollectionsResponse(
             collections=[collection_to_wire(located.spec, located.backend) for located in page],
             next_page_token=page_tokens.page_token(cursor, _LISTING),
+            unavailable_backends=listing.unavailable,
         )
 
     async def delete(self, request: wire.DeleteCollectionRequest) -> wire.DeleteCollectionResponse:
@@ -141,7 +144,7 @@ def _index_kind(index: IndexConfig | None) -> str | None:
 
 
 def _check_capabilities(spec: CollectionSpec, backend: ConfiguredBackend) -> None:
-    capabilities: Capabilities = backend.backend.capabilities
+    capabilities: Capabilities = backend.capabilities
     if spec.metric not in capabilities.metrics:
         raise UnsupportedError(f"metric: backend {backend.name!r} does not measure by {spec.metric.value}")
     if spec.dimension > capabilities.max_dimension:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from vecgate.v1 import server_info_pb2 as wire
 from vecgate_backends.contract import Capabilities
 from vecgate_server.config import LimitSettings
-from vecgate_server.directory import ConfiguredBackend, Directory
+from vecgate_server.configured_backend import ConfiguredBackend
+from vecgate_server.directory import Directory
 from vecgate_server.translate.enums import METRICS_TO_WIRE
 
 VERSION = version("vecgate")
@@ -41,7 +42,7 @@ def _backend(configured: ConfiguredBackend, fault: str) -> wire.BackendInfo:
         kind=configured.kind,
         healthy=not fault,
         detail=fault,
-        capabilities=_capabilities(configured.backend.capabilities),
+        capabilities=_capabilities(configured.capabilities),
     )
 
 

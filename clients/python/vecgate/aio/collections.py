@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from vecgate.aio.connection import AsyncConnected
 from vecgate.records import IndexConfig, Metric
-from vecgate.results import Collection, CollectionInfo
+from vecgate.results import Collection, CollectionInfo, CollectionListing
 from vecgate.v1.collection_pb2 import DeleteCollectionRequest, GetCollectionRequest, ListCollectionsRequest
 from vecgate.wire.collections import collection_from, collection_info_from, create_message
 
@@ -70,22 +70,24 @@ class AsyncCollections(AsyncConnected):
         )
         return collection_info_from(response)
 
-    async def list_collections(self, *, timeout: float | None = None) -> tuple[Collection, ...]:
-        """Return every collection, by name.
+    async def list_collections(self, *, timeout: float | None = None) -> CollectionListing:
+        """Return every collection, by name, and which backends did not answer.
 
         Args:
             timeout: seconds.
         """
         collections: list[Collection] = []
+        unavailable: dict[str, None] = {}
         token = ""
         while True:
             response = await self._connection.read(
                 self._connection.stub.ListCollections, ListCollectionsRequest(page_token=token), timeout
             )
             collections += [collection_from(message) for message in response.collections]
+            unavailable.update(dict.fromkeys(response.unavailable_backends))
             token = response.next_page_token
             if not token:
-                return tuple(collections)
+                return CollectionListing(tuple(collections), tuple(unavailable))
 
     async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
         """Delete a collection and all its records.

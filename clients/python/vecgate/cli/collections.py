@@ -27,7 +27,10 @@ def collections(context: click.Context) -> None:
 @with_client
 def list_(client: Client, as_json: bool) -> None:
     """List the collections."""
-    found = client.list_collections()
+    listing = client.list_collections()
+    found = listing.collections
+    for name in listing.unavailable_backends:
+        click.echo(f"backend {name} does not answer; its collections are not listed", err=True)
     if as_json:
         for collection in found:
             print_json(collection)

@@ -1,0 +1,98 @@
+"""A backend of the configuration: its name, and whether it is open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from vecgate_backends.contract import Backend, Capabilities
+from vecgate_backends.errors import BackendUnavailableError, UnavailableError, VecgateError
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+"""A backend that has not said within this time that it works does not work."""
+RETRY_SECONDS = 2.0
+"""When to try a backend again that is away; told to callers too."""
+
+
+class ConfiguredBackend:
+    """A backend under the name that collections refer to.
+
+    One that is away when the server starts is opened when it comes back; until then its collections are UNAVAILABLE, and
+    those of other backends are served.
+    """
+
+    def __init__(self, name: str, kind: str, backend: Backend) -> None:
+        self.name = name
+        self.kind = kind
+        self._backend = backend
+        self._started = False
+        self._fault = "it was not opened yet"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return self._backend.capabilities
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened."""
+        return not self._fault
+
+    @property
+    def opened(self) -> Backend:
+        """The backend.
+
+        Raises:
+            BackendUnavailableError: it is not open.
+        """
+        if self._fault:
+            raise self.unavailable(self._fault)
+        return self._backend
+
+    def unavailable(self, why: str) -> BackendUnavailableError:
+        """Build the error of a call that needs this backend while it is away."""
+        return BackendUnavailableError(f"backend {self.name!r}: {why}", retry_after=RETRY_SECONDS)
+
+    async def open(self) -> bool:
+        """Try to open it; False if it is away.
+
+        Raises:
+            ConfigurationError, StoreLockedError, StorageCorruptError, VecgateError: it cannot be used as it is.
+        """
+        if not self._started:
+            try:
+                await self._backend.start()
+            except UnavailableError as fault:
+                self.hold_back(fault.message)
+                return False
+            self._started = True
+        self._fault = ""
+        return True
+
+    def hold_back(self, why: str) -> None:
+        """Keep calls from it, and tell them why."""
+        if why != self._fault:
+            log.warning("backend %s is not served: %s", self.name, why)
+        self._fault = why
+
+    async def close(self) -> None:
+        """Finish writes under way and release everything."""
+        await self._backend.close()
+
+    async def fault(self) -> str:
+        """Ask whether it works now; "" if so, else a sentence that says why not."""
+        if self._fault:
+            return self._fault
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._backend.check()
+        except TimeoutError:
+            return f"does not answer within {CHECK_SECONDS:g} s"
+        except VecgateError as fault:
+            return fault.message
+        except Exception:  # a backend's own bug makes it unfit, and must not blind who asks
+            log.exception("the check of backend %s failed", self.name)
+            return "its check failed; the log has the cause"
+        return ""
