@@ -33,6 +33,7 @@ from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
 from vecgate_server.service.read import ReadHandlers
+from vecgate_server.service.rerank import RerankHandlers
 from vecgate_server.service.search import SearchHandlers
 from vecgate_server.service.search_batch import SearchBatchHandlers
 from vecgate_server.service.servicer import Handlers, VectorSearchService
@@ -178,6 +179,7 @@ class Server:
             write=WriteHandlers(directory, models, limits),
             search=SearchHandlers(directory, models, limits),
             search_batch=SearchBatchHandlers(directory, models, limits),
+            rerank=RerankHandlers(models, limits),
             read=ReadHandlers(directory, limits),
             collections=CollectionHandlers(directory, models, limits),
             info=InfoHandlers(directory, self._settings.models.default, limits),

@@ -1,4 +1,4 @@
-"""Around every call of VectorSearchService: request id, admission, errors as statuses, one log record.
+"""Around every call of VectorSearchService: request id, deadline, admission, errors as statuses, one log record.
 
 Health, reflection and channelz pass untouched, so that neither load nor a start under way keeps them from answering.
 Messages are parsed and written here rather than by gRPC, so that a request that is no valid message, and a message that passes the
@@ -24,6 +24,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
+from vecgate_server.deadline import set_seconds_left
 from vecgate_server.errors import (
     RequestTooLargeError,
     ResponseTooLargeError,
@@ -214,6 +215,7 @@ class _Call:
         self._clock = CallClock()
         self._id = _request_id(context)
         request_id.set(self._id)
+        set_seconds_left(context.time_remaining())
 
     def succeed(self) -> None:
         self._context.set_trailing_metadata(((REQUEST_ID, self._id),))

@@ -27,12 +27,13 @@ NOTHING_ENCODED = EncodeTimings()
 class CallClock:
     """Where the time of one call goes; starts with the call. All durations in nanoseconds."""
 
-    __slots__ = ("_started", "backend_ns", "encoding")
+    __slots__ = ("_started", "backend_ns", "encoding", "reranking")
 
     def __init__(self) -> None:
         self._started = time.perf_counter_ns()
         self.backend_ns = 0
         self.encoding = NOTHING_ENCODED
+        self.reranking = NOTHING_ENCODED
 
     @property
     def total_ns(self) -> int:

@@ -15,6 +15,7 @@ from vecgate.v1.collection_pb2 import CreateCollectionRequest, HnswIndex, IndexC
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, FilterList, IdList, Selector
 from vecgate.v1.metadata_pb2 import StringList, Value, ValueList
+from vecgate.v1.model_pb2 import RerankRequest
 from vecgate.v1.outcome_pb2 import TRUNCATION_POLICY_ERROR
 from vecgate.v1.read_pb2 import CountRequest, FieldStatsRequest, GetRequest, ListRequest
 from vecgate.v1.record_pb2 import MetadataFields, Record, ReturnFields
@@ -254,7 +255,33 @@ BAD_SEARCHES = {
         "MODEL_MISMATCH",
         None,
     ),
-    "rerank": (search(rerank=Rerank(model="m")), UNIMPLEMENTED, "NOT_IMPLEMENTED", None),
+    "reranking by no model": (search(rerank=Rerank(query="q")), INVALID, "INVALID_ARGUMENT", "options.rerank.model"),
+    "reranking of nothing": (
+        search(rerank=Rerank(model="m", query="q", depth=0)),
+        INVALID,
+        "INVALID_ARGUMENT",
+        "options.rerank.depth",
+    ),
+    "reranking of too much": (
+        search(rerank=Rerank(model="m", query="q", depth=10_001)),
+        INVALID,
+        "LIMIT_EXCEEDED",
+        "options.rerank.depth",
+    ),
+    "reranking by too long a text": (
+        search(rerank=Rerank(model="m", query="q" * 1_048_577)),
+        INVALID,
+        "LIMIT_EXCEEDED",
+        "options.rerank.query",
+    ),
+    "reranking without a text": (search(rerank=Rerank(model="m")), INVALID, "INVALID_ARGUMENT", "options.rerank.query"),
+    "reranking by an encoder": (
+        search(rerank=Rerank(model="all-MiniLM-L6-v2", query="q")),
+        INVALID,
+        "MODEL_KIND",
+        "options.rerank.model",
+    ),
+    "reranking by an unknown model": (search(rerank=Rerank(model="m", query="q")), NOT_FOUND, "MODEL_NOT_FOUND", None),
     "hybrid": (search(hybrid=Hybrid()), UNIMPLEMENTED, "NOT_IMPLEMENTED", None),
     "diversity": (search(diversity=Diversity()), UNIMPLEMENTED, "NOT_IMPLEMENTED", None),
     "grouping": (search(grouping=Grouping(field="f")), UNIMPLEMENTED, "NOT_IMPLEMENTED", None),
@@ -364,6 +391,45 @@ async def test_what_does_not_exist_is_not_found(
     assert (refused.code, refused.reason) == (NOT_FOUND, reason)
 
 
+BAD_RERANKS = {
+    "no model": (RerankRequest(query="q", texts=["a"]), INVALID, "INVALID_ARGUMENT", ["model"]),
+    "an encoder": (
+        RerankRequest(model="all-MiniLM-L6-v2", query="q", texts=["a"]),
+        INVALID,
+        "MODEL_KIND",
+        ["model"],
+    ),
+    "an unknown model": (RerankRequest(model="m", query="q", texts=["a"]), NOT_FOUND, "MODEL_NOT_FOUND", []),
+    "no texts": (RerankRequest(model="m", query="q"), INVALID, "INVALID_ARGUMENT", ["texts"]),
+    "too many texts": (RerankRequest(model="m", query="q", texts=["a"] * 1_001), INVALID, "LIMIT_EXCEEDED", ["texts"]),
+    "too long a query": (
+        RerankRequest(model="m", query="q" * 1_048_577, texts=["a"]),
+        INVALID,
+        "LIMIT_EXCEEDED",
+        ["query"],
+    ),
+    "too long a text": (
+        RerankRequest(model="m", query="q", texts=["a", "a" * 1_048_577]),
+        INVALID,
+        "LIMIT_EXCEEDED",
+        ["texts[1]"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "code", "reason", "paths"), BAD_RERANKS.values(), ids=BAD_RERANKS)
+async def test_a_bad_rerank_is_refused_with_its_reason_and_path(
+    stub: VectorSearchServiceAsyncStub,
+    refusal: Refused,
+    request_: RerankRequest,
+    code: grpc.StatusCode,
+    reason: str,
+    paths: list[str],
+) -> None:
+    refused = await refusal(stub.Rerank(request_))
+    assert (refused.code, refused.reason, refused.fields) == (code, reason, paths)
+
+
 BAD_COLLECTIONS = {
     "dimension 0": (CreateCollectionRequest(unbound=Unbound()), INVALID, "INVALID_ARGUMENT"),
     "too large a dimension": (CreateCollectionRequest(unbound=Unbound(dimension=16_385)), INVALID, "INVALID_ARGUMENT"),
@@ -453,9 +519,14 @@ async def test_text_longer_than_the_model_reads_is_refused_unless_truncation_is_
 
 
 @pytest.mark.model
-async def test_encode_demands_a_role_and_the_model_s_own_dimension(
-    model_stub: VectorSearchServiceAsyncStub, refusal: Refused
+async def test_encode_demands_a_role_and_dimensions_that_the_model_declares(
+    model_stub: VectorSearchServiceAsyncStub, collection: str, refusal: Refused
 ) -> None:
     assert (await refusal(model_stub.Encode(EncodeRequest(texts=["x"])))).fields == ["role"]
     refused = await refusal(model_stub.Encode(EncodeRequest(texts=["x"], role=ROLE_DOCUMENT, dimensions=128)))
     assert (refused.code, refused.reason) == (UNIMPLEMENTED, "DIMENSIONS_UNSUPPORTED")
+    assert refused.message.startswith("dimensions: ")
+    choice = ModelChoice(dimensions=128)
+    refused = await refusal(model_stub.CreateCollection(CreateCollectionRequest(name=collection, model=choice)))
+    assert (refused.code, refused.reason) == (UNIMPLEMENTED, "DIMENSIONS_UNSUPPORTED")
+    assert refused.message.startswith("model.dimensions: ")

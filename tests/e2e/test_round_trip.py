@@ -26,7 +26,7 @@ from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, ROLE_QUERY, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, IdList, Selector
 from vecgate.v1.ingest_pb2 import UpsertStreamRequest
 from vecgate.v1.metadata_pb2 import StringList, Value
-from vecgate.v1.model_pb2 import MODEL_STATE_AVAILABLE, MODEL_STATE_READY, ListModelsRequest, RerankRequest
+from vecgate.v1.model_pb2 import MODEL_STATE_AVAILABLE, MODEL_STATE_READY, ListModelsRequest
 from vecgate.v1.outcome_pb2 import TRUNCATION_POLICY_TRUNCATE
 from vecgate.v1.read_pb2 import CountRequest, FieldStatsRequest, GetRequest, ListRequest
 from vecgate.v1.record_pb2 import MetadataFields, Record, ReturnFields
@@ -389,8 +389,6 @@ async def test_the_server_says_what_it_is(model_stub: VectorSearchServiceAsyncSt
 
 
 async def test_methods_of_later_versions_say_so(model_stub: VectorSearchServiceAsyncStub, refusal: Any) -> None:
-    refused = await refusal(model_stub.Rerank(RerankRequest(model="m", query="q", texts=["t"])))
-    assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     stream = model_stub.UpsertStream(iter([UpsertStreamRequest()]))
     refused = await refusal(stream.read())
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")

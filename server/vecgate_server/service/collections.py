@@ -21,7 +21,7 @@ from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
 from vecgate_server.errors import NotYetError
 from vecgate_server.service import page_tokens
-from vecgate_server.service.model_rules import check_dimensions
+from vecgate_server.service.model_rules import named_encoder, of_dimensions
 from vecgate_server.translate.enums import METRICS
 from vecgate_server.translate.outcomes import collection_to_wire
 from vecgate_server.validate import argument_rules
@@ -103,10 +103,10 @@ class CollectionHandlers:
             return replace(
                 spec, dimension=argument_rules.within(request.unbound.dimension, "unbound.dimension", 1, most)
             )
-        encoder = await self._models.encoder(request.model.name or None)
-        model = encoder.description
+        encoder = await named_encoder(self._models, request.model.name or None, "model.name")
         if request.model.HasField("dimensions"):
-            check_dimensions(request.model.dimensions, model, "model.dimensions")
+            encoder = of_dimensions(encoder, request.model.dimensions, "model.dimensions")
+        model = encoder.description
         binding = ModelBinding(model.name, model.fingerprint, model.query_prompt)
         return replace(spec, dimension=model.dimension, model=binding)
 

@@ -6,7 +6,7 @@ from vecgate.v1 import encode_pb2, model_pb2
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models
-from vecgate_server.service.model_rules import check_dimensions, text_too_long
+from vecgate_server.service.model_rules import named_encoder, of_dimensions, text_too_long
 from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import ROLES, TRUNCATION_ON_READ, VECTORS_AS_FLOATS
 from vecgate_server.translate.outcomes import (
@@ -37,10 +37,10 @@ class EncodeHandlers:
         role = argument_rules.choice(request.role, ROLES, "role")
         long_text = argument_rules.choice(request.truncation, TRUNCATION_ON_READ, "truncation")
         as_floats = argument_rules.choice(request.vector_encoding, VECTORS_AS_FLOATS, "vector_encoding")
-        encoder = await self._models.encoder(request.model or None)
-        model = encoder.description
+        encoder = await named_encoder(self._models, request.model or None, "model")
         if request.HasField("dimensions"):
-            check_dimensions(request.dimensions, model, "dimensions")
+            encoder = of_dimensions(encoder, request.dimensions, "dimensions")
+        model = encoder.description
         encoding = await encoder.encode(list(request.texts), role, long_text=long_text)
         clock.encoding = encoding.timings
         if long_text is LongText.REFUSE:

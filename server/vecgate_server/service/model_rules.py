@@ -5,24 +5,69 @@ Model binding: text meets a collection's vectors only through the very model the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import CollectionSpec
-from vecgate_server.encoders.base import Encoder, ModelDescription, Models
+from vecgate_server.encoders.base import CrossEncoder, Encoder, ModelDescription, Models
+from vecgate_server.encoders.matryoshka import ShortenedEncoder, shortened
 from vecgate_server.errors import (
     CollectionUnboundError,
     DimensionsUnsupportedError,
+    ModelKindError,
     ModelMismatchError,
     ModelNotFoundError,
     TextTooLongError,
 )
 
 
+async def named_encoder(models: Models, name: str | None, path: str) -> Encoder:
+    """Return the encoder that a request names at a path, loading it if need be; None means the default model.
+
+    Raises:
+        ModelNotFoundError, ModelKindError: there is no such encoder.
+        ModelUnavailableError: it cannot be loaded.
+    """
+    with _fault_at(path):
+        return await models.encoder(name)
+
+
+def of_dimensions(encoder: Encoder, dimensions: int, path: str) -> Encoder:
+    """Let an encoder give vectors of so many components.
+
+    Raises:
+        DimensionsUnsupportedError: they may not be cut to that.
+    """
+    model = encoder.description
+    if dimensions == model.dimension:
+        return encoder
+    if dimensions not in model.matryoshka_dimensions:
+        raise DimensionsUnsupportedError(
+            f"{path}: model {model.name!r} makes vectors of {model.dimension} components, {_lengths(model)}; "
+            f"asked for were {dimensions}"
+        )
+    return ShortenedEncoder(encoder, dimensions)
+
+
+async def named_cross_encoder(models: Models, name: str, path: str) -> CrossEncoder:
+    """Return the cross-encoder that a request names, loading it if need be.
+
+    Raises:
+        ModelNotFoundError, ModelKindError: there is no such cross-encoder.
+        ModelUnavailableError: it cannot be loaded.
+    """
+    with _fault_at(path):
+        return await models.cross_encoder(name)
+
+
 async def bound_encoder(models: Models, spec: CollectionSpec) -> Encoder:
-    """Return the encoder of a collection's model, loading it if need be.
+    """Return the encoder of a collection's model, loading it if need be; it gives vectors of the collection's dimension.
 
     Raises:
         CollectionUnboundError: the collection takes raw vectors only.
-        ModelMismatchError: the model at hand has another fingerprint, or is no longer configured.
+        ModelMismatchError: the model at hand has another fingerprint, its vectors may no longer be cut to the collection's
+            dimension, or it is no longer configured.
         ModelUnavailableError: it cannot be loaded.
     """
     if spec.model is None:
@@ -31,17 +76,26 @@ async def bound_encoder(models: Models, spec: CollectionSpec) -> Encoder:
         )
     try:
         encoder = await models.encoder(spec.model.name)
-    except ModelNotFoundError:
+    except (ModelNotFoundError, ModelKindError):
         raise ModelMismatchError(
             f"collection {spec.name!r} is bound to model {spec.model.name!r}, which this server is not configured for"
         ) from None
-    loaded = encoder.description.fingerprint
-    if loaded != spec.model.fingerprint:
+    model = encoder.description
+    # A collection of whole vectors has the model's own dimension, or else another model's fingerprint.
+    fitting = shortened(model, min(spec.dimension, model.dimension))
+    if fitting.fingerprint != spec.model.fingerprint:
         raise ModelMismatchError(
             f"collection {spec.name!r} is bound to {spec.model.name!r} with fingerprint {spec.model.fingerprint}, "
-            f"but the model loaded under that name has {loaded}; their vectors cannot be compared"
+            f"but the model loaded under that name has {fitting.fingerprint}; their vectors cannot be compared"
         )
-    return encoder
+    if fitting is model:
+        return encoder
+    if spec.dimension not in model.matryoshka_dimensions:
+        raise ModelMismatchError(
+            f"collection {spec.name!r} holds vectors of {spec.model.name!r} cut to {spec.dimension} components, but this "
+            f"server is configured for {model.dimension}, {_lengths(model)}"
+        )
+    return ShortenedEncoder(encoder, spec.dimension)
 
 
 def check_vector_fingerprint(fingerprint: str | None, spec: CollectionSpec, path: str) -> None:
@@ -63,21 +117,27 @@ def check_vector_fingerprint(fingerprint: str | None, spec: CollectionSpec, path
         )
 
 
-def check_dimensions(asked: int, model: ModelDescription, path: str) -> None:
-    """Check that no shorter vectors than the model's own are asked for.
-
-    Raises:
-        DimensionsUnsupportedError: they are.
-    """
-    if asked != model.dimension:
-        raise DimensionsUnsupportedError(
-            f"{path}: model {model.name!r} makes vectors of {model.dimension} components, and this version does not "
-            f"shorten them to {asked}"
-        )
-
-
-def text_too_long(path: str, model: ModelDescription) -> InvalidArgumentError:
-    """Build the error for a text that the model does not read to its end."""
+def text_too_long(path: str, model: ModelDescription, *, beside: str = "") -> InvalidArgumentError:
+    """Build the error for a text that the model does not read to its end, alone or beside another."""
+    subject = f"has together with {beside}" if beside else "has"
     return TextTooLongError.at(
-        path, f"has more than the {model.max_tokens} tokens that {model.name!r} reads; shorten it or ask for TRUNCATE"
+        path,
+        f"{subject} more than the {model.max_tokens} tokens that {model.name!r} reads; shorten it or ask for TRUNCATE",
     )
+
+
+@contextmanager
+def _fault_at(path: str) -> Iterator[None]:
+    """Let a refusal of a model's name say where the name stands."""
+    try:
+        yield
+    except ModelNotFoundError as fault:
+        raise ModelNotFoundError(f"{path}: {fault.message}") from None
+    except ModelKindError as fault:
+        raise ModelKindError.at(path, fault.message) from None
+
+
+def _lengths(model: ModelDescription) -> str:
+    """Say to what a model's vectors may be cut."""
+    lengths = ", ".join(str(each) for each in model.matryoshka_dimensions)
+    return f"which may be cut to {lengths}" if lengths else "which may not be cut"

@@ -14,6 +14,7 @@ from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError, V
 from vecgate_backends.records import CollectionSpec, FloatMatrix, Record
 from vecgate_server.config import LimitSettings
 from vecgate_server.translate.filters import filter_from_wire
+from vecgate_server.translate.search import SearchPlan
 from vecgate_server.validate import argument_rules
 from vecgate_server.validate.vectors import read_vectors
 
@@ -28,14 +29,15 @@ class QueryIntake:
     """
 
     def __init__(
-        self, queries: Sequence[BatchQuery], options: SearchOptions, spec: CollectionSpec, limits: LimitSettings
+        self, queries: Sequence[BatchQuery], plan: SearchPlan, spec: CollectionSpec, limits: LimitSettings
     ) -> None:
         self._queries = queries
+        self._rerank = plan.rerank
         self._limits = limits
         self.faults: list[VecgateError | None] = [None] * len(queries)
         self.vectors: FloatMatrix = np.zeros((len(queries), spec.dimension), np.float32)
         self.encoded: dict[int, EncodedText] = {}
-        self._options = [self._read(row, query, options) for row, query in enumerate(queries)]
+        self._options = [self._read(row, query, plan.options) for row, query in enumerate(queries)]
         self._take_given_vectors(spec)
 
     def rows(self, kind: str) -> list[int]:
@@ -45,6 +47,15 @@ class QueryIntake:
     def texts(self, rows: Sequence[int]) -> list[str]:
         """The texts of some rows."""
         return [self._queries[row].query.text for row in rows]
+
+    def rerank_query(self, row: int) -> str:
+        """The text that the matches of a query are scored against, if they are reranked."""
+        query = self._queries[row]
+        if query.HasField("rerank_query"):
+            return query.rerank_query
+        if self._rerank is None or self._rerank.query is None:
+            return query.query.text
+        return self._rerank.query
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of some rows."""
@@ -83,6 +94,7 @@ class QueryIntake:
         path = f"queries[{row}]"
         try:
             self._check_input(query, f"{path}.query")
+            self._check_rerank_query(query, f"{path}.rerank_query")
             if query.HasField("filter"):
                 return replace(options, filter=filter_from_wire(query.filter, f"{path}.filter", self._limits))
         except InvalidArgumentError as fault:
@@ -97,6 +109,16 @@ class QueryIntake:
                 argument_rules.record_id(query.query.id, f"{path}.id")
             case None:
                 raise InvalidArgumentError.at(path, "set one of text, vector and id")
+
+    def _check_rerank_query(self, query: BatchQuery, path: str) -> None:
+        if query.HasField("rerank_query"):
+            if self._rerank is None:
+                raise InvalidArgumentError.at(path, "options.rerank is not set")
+            argument_rules.text(query.rerank_query, path, self._limits.max_text_bytes)
+        elif self._rerank and self._rerank.query is None and query.query.WhichOneof("input") != "text":
+            raise InvalidArgumentError.at(
+                path, "is required: a query by vector or id has no text to score matches against"
+            )
 
     def _take_given_vectors(self, spec: CollectionSpec) -> None:
         rows = self.rows("vector")

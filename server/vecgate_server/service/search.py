@@ -13,6 +13,7 @@ from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.service.reranking import reranking
 from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
@@ -47,15 +48,18 @@ class SearchHandlers:
         plan = search_plan(request.options, "options", self._limits)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
-        query = await self._query_vector(request.query, located, namespace, plan, clock)
-        options = plan.options
-        if query.stored_id is not None:
-            options = replace(options, top_k=options.top_k + 1)
-        (hits,) = await clock.backend(located.collection.search(namespace, query.vector, options))
-        if query.stored_id is not None:
-            hits = leave_out(hits, query.stored_id, plan.options.top_k)
+        rerank_query = _rerank_query(request.query, plan)
+        async with reranking(self._models, plan.rerank, clock) as reranker:
+            query = await self._query_vector(request.query, located, namespace, plan, clock)
+            options = plan.options
+            if query.stored_id is not None:
+                options = replace(options, top_k=options.top_k + 1)
+            (hits,) = await clock.backend(located.collection.search(namespace, query.vector, options))
+            if query.stored_id is not None:
+                hits = leave_out(hits, query.stored_id, plan.options.top_k)
+            ranking = await reranker.rank(rerank_query, hits, plan.top_k) if reranker else None
         return wire.SearchResponse(
-            result=search_result(hits, plan, query.encoded), model=query.model, timings=timings_to_wire(clock)
+            result=search_result(hits, plan, query.encoded, ranking), model=query.model, timings=timings_to_wire(clock)
         )
 
     async def _query_vector(
@@ -86,6 +90,17 @@ class SearchHandlers:
         return QueryVector(
             encoding.vectors, encoded=encoded_text_to_wire(encoding, 0), model=model_ref_to_wire(encoder.description)
         )
+
+
+def _rerank_query(query: wire.Query, plan: SearchPlan) -> str:
+    """Return the text that matches are scored against."""
+    if plan.rerank is None or plan.rerank.query is None:
+        if plan.rerank and query.WhichOneof("input") in {"vector", "id"}:
+            raise InvalidArgumentError.at(
+                "options.rerank.query", "is required: a query by vector or id has no text to score matches against"
+            )
+        return query.text
+    return plan.rerank.query
 
 
 async def _stored(

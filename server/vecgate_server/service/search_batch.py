@@ -10,6 +10,7 @@ from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
 from vecgate_server.service.query_intake import QueryIntake
+from vecgate_server.service.reranking import reranking
 from vecgate_server.service.search import VECTOR_ONLY
 from vecgate_server.status import item_error
 from vecgate_server.telemetry import CallClock
@@ -36,21 +37,17 @@ class SearchBatchHandlers:
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
 
         response = wire.SearchBatchResponse()
-        intake = QueryIntake(request.queries, plan.options, located.spec, self._limits)
-        await self._encode_texts(intake, located, plan.long_text, response, clock)
-        stored = await _fetch_stored(intake, located, namespace, plan, clock)
-        found: dict[int, Hits] = {}
-        for options, rows in intake.groups():
-            hits = await clock.backend(located.collection.search(namespace, intake.vectors[rows], options))
-            found.update(zip(rows, hits, strict=True))
-        for row, fault in enumerate(intake.faults):
-            if fault is not None:
-                response.outcomes.add(error=item_error(fault))
-                continue
-            hits_of_row = found[row]
-            if row in stored:
-                hits_of_row = leave_out(hits_of_row, stored[row], plan.options.top_k)
-            response.outcomes.add(result=search_result(hits_of_row, plan, intake.encoded.get(row)))
+        intake = QueryIntake(request.queries, plan, located.spec, self._limits)
+        async with reranking(self._models, plan.rerank, clock) as reranker:
+            await self._encode_texts(intake, located, plan.long_text, response, clock)
+            found = await _search(intake, located, namespace, plan, clock)
+            for row, fault in enumerate(intake.faults):
+                if fault is not None:
+                    response.outcomes.add(error=item_error(fault))
+                    continue
+                hits = found[row]
+                ranking = await reranker.rank(intake.rerank_query(row), hits, plan.top_k) if reranker else None
+                response.outcomes.add(result=search_result(hits, plan, intake.encoded.get(row), ranking))
         response.timings.CopyFrom(timings_to_wire(clock))
         return response
 
@@ -83,6 +80,20 @@ class SearchBatchHandlers:
                     if truncated
                 }
             )
+
+
+async def _search(
+    intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan, clock: CallClock
+) -> dict[int, Hits]:
+    """Search what has no fault; return the hits by row, without the record that a query by id is."""
+    stored = await _fetch_stored(intake, located, namespace, plan, clock)
+    found: dict[int, Hits] = {}
+    for options, rows in intake.groups():
+        hits = await clock.backend(located.collection.search(namespace, intake.vectors[rows], options))
+        found.update(zip(rows, hits, strict=True))
+    return {
+        row: leave_out(hits, stored[row], plan.options.top_k) if row in stored else hits for row, hits in found.items()
+    }
 
 
 async def _fetch_stored(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
 from typing_extensions import override
 
@@ -24,6 +24,7 @@ from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
 from vecgate_server.service.read import ReadHandlers
+from vecgate_server.service.rerank import RerankHandlers
 from vecgate_server.service.search import SearchHandlers
 from vecgate_server.service.search_batch import SearchBatchHandlers
 from vecgate_server.service.write import WriteHandlers
@@ -40,6 +41,7 @@ class Handlers:
     write: WriteHandlers
     search: SearchHandlers
     search_batch: SearchBatchHandlers
+    rerank: RerankHandlers
     read: ReadHandlers
     collections: CollectionHandlers
     info: InfoHandlers
@@ -130,8 +132,8 @@ class VectorSearchService(VectorSearchServiceServicer):
         return await self._handlers.info.server_info()
 
     @override
-    async def Rerank(self, request: model_pb2.RerankRequest, context: Context) -> Never:
-        raise NotYetError("Rerank: this version has no cross-encoders")
+    async def Rerank(self, request: model_pb2.RerankRequest, context: Context) -> model_pb2.RerankResponse:
+        return await self._handlers.rerank.rerank(request)
 
     @override
     def UpsertStream(

@@ -6,7 +6,7 @@ from vecgate.v1 import collection_pb2
 from vecgate.v1.model_pb2 import ModelInfo, ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText, Timings
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig
-from vecgate_server.encoders.base import Encoding, ModelDescription, ModelStatus
+from vecgate_server.encoders.base import Encoding, ModelDescription, ModelStatus, PairScores
 from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import METRICS_TO_WIRE, MODEL_STATES_TO_WIRE
 from vecgate_server.translate.metadata import timestamp_to_wire
@@ -15,17 +15,30 @@ from vecgate_server.translate.metadata import timestamp_to_wire
 def timings_to_wire(clock: CallClock) -> Timings:
     """Write where the time went so far."""
     return Timings(
-        queue_ns=clock.encoding.queue_ns,
-        tokenize_ns=clock.encoding.tokenize_ns,
+        queue_ns=clock.encoding.queue_ns + clock.reranking.queue_ns,
+        tokenize_ns=clock.encoding.tokenize_ns + clock.reranking.tokenize_ns,
         encode_ns=clock.encoding.encode_ns,
         backend_ns=clock.backend_ns,
+        rerank_ns=clock.reranking.encode_ns,
         total_ns=clock.total_ns,
     )
 
 
 def encoded_text_to_wire(encoding: Encoding, row: int) -> EncodedText:
     """Write how text `row` of a call was read."""
-    return EncodedText(tokens=int(encoding.tokens[row]), truncated=bool(encoding.truncated[row]))
+    return EncodedText(
+        tokens=int(encoding.tokens[row]),
+        truncated=bool(encoding.truncated[row]),
+        reused=bool(encoding.reused[row]),
+    )
+
+
+def encoded_pairs_to_wire(scored: PairScores) -> list[EncodedText]:
+    """Write how the pairs of a rerank call were read."""
+    return [
+        EncodedText(tokens=tokens, truncated=truncated)
+        for tokens, truncated in zip(scored.tokens.tolist(), scored.truncated.tolist(), strict=True)
+    ]
 
 
 def model_ref_to_wire(model: ModelDescription) -> ModelRef:

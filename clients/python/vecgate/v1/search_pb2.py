@@ -30,7 +30,7 @@ from vecgate.v1 import record_pb2 as vecgate_dot_v1_dot_record__pb2
 from vecgate.v1 import vector_pb2 as vecgate_dot_v1_dot_vector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vecgate/v1/search.proto\x12\nvecgate.v1\x1a\x17vecgate/v1/filter.proto\x1a\x19vecgate/v1/metadata.proto\x1a\x16vecgate/v1/model.proto\x1a\x18vecgate/v1/outcome.proto\x1a\x17vecgate/v1/record.proto\x1a\x17vecgate/v1/vector.proto\"T\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x06vector\x18\x02 \x01(\x0b\x32\x12.vecgate.v1.VectorH\x00\x12\x0c\n\x02id\x18\x03 \x01(\tH\x00\x42\x07\n\x05input\"\xd3\x04\n\rSearchOptions\x12\"\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x12.vecgate.v1.Filter\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fscore_threshold\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12(\n\x06\x66ields\x18\n \x01(\x0b\x32\x18.vecgate.v1.ReturnFields\x12\'\n\x06layout\x18\x0b \x01(\x0e\x32\x17.vecgate.v1.MatchLayout\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x12\x30\n\nparameters\x18\x14 \x01(\x0b\x32\x1c.vecgate.v1.SearchParameters\x12\"\n\x06rerank\x18\x1e \x01(\x0b\x32\x12.vecgate.v1.Rerank\x12\"\n\x06hybrid\x18\x1f \x01(\x0b\x32\x12.vecgate.v1.Hybrid\x12(\n\tdiversity\x18  \x01(\x0b\x32\x15.vecgate.v1.Diversity\x12&\n\x08grouping\x18! \x01(\x0b\x32\x14.vecgate.v1.Grouping\x12\x30\n\ntruncation\x18( \x01(\x0e\x32\x1c.vecgate.v1.TruncationPolicy\x12\x1f\n\x12vector_fingerprint\x18) \x01(\tH\x02\x88\x01\x01\x12\x1e\n\x11\x63onsistency_token\x18* \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_top_kB\x12\n\x10_score_thresholdB\x15\n\x13_vector_fingerprintB\x14\n\x12_consistency_token\"Y\n\x10SearchParameters\x12\r\n\x05\x65xact\x18\x01 \x01(\x08\x12\x0f\n\x02\x65\x66\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x13\n\x06nprobe\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\x05\n\x03_efB\t\n\x07_nprobe\"5\n\x06Rerank\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\x05\x64\x65pth\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_depth\"6\n\x06Hybrid\x12\x1a\n\rvector_weight\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x10\n\x0e_vector_weight\"\x1d\n\tDiversity\x12\x10\n\x08strength\x18\x01 \x01(\x02\"-\n\x08Grouping\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x12\n\ngroup_size\x18\x02 \x01(\r\"\x85\x02\n\x05Match\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x11\n\x04text\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x31\n\x08metadata\x18\x04 \x03(\x0b\x32\x1f.vecgate.v1.Match.MetadataEntry\x12\"\n\x06vector\x18\x05 \x01(\x0b\x32\x12.vecgate.v1.Vector\x12\x19\n\x0crerank_score\x18\x06 \x01(\x02H\x01\x88\x01\x01\x1a\x42\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.vecgate.v1.Value:\x02\x38\x01\x42\x07\n\x05_textB\x0f\n\r_rerank_score\"P\n\x0cMatchColumns\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x15\n\rpacked_scores\x18\x02 \x01(\x0c\x12\x1c\n\x14packed_rerank_scores\x18\x03 \x01(\x0c\"\xdf\x01\n\x0cSearchResult\x12\"\n\x07matches\x18\x01 \x03(\x0b\x32\x11.vecgate.v1.Match\x12)\n\x07\x63olumns\x18\x02 \x01(\x0b\x32\x18.vecgate.v1.MatchColumns\x12(\n\x07\x65ncoded\x18\x03 \x01(\x0b\x32\x17.vecgate.v1.EncodedText\x12,\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x17.vecgate.v1.Explanation\x12(\n\treranking\x18\x05 \x01(\x0b\x32\x15.vecgate.v1.Reranking\"\x80\x01\n\tReranking\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12#\n\x05model\x18\x03 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12\x14\n\x0cscored_count\x18\x04 \x01(\r\x12\x17\n\x0ftruncated_count\x18\x05 \x01(\r\"\x95\x01\n\x0b\x45xplanation\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x35\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32$.vecgate.v1.Explanation.DetailsEntry\x1a\x41\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.vecgate.v1.Value:\x02\x38\x01\"\x84\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12 \n\x05query\x18\x03 \x01(\x0b\x32\x11.vecgate.v1.Query\x12*\n\x07options\x18\x04 \x01(\x0b\x32\x19.vecgate.v1.SearchOptions\"\x85\x01\n\x0eSearchResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.vecgate.v1.SearchResult\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.vecgate.v1.Timings\"\x90\x01\n\x12SearchBatchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\'\n\x07queries\x18\x03 \x03(\x0b\x32\x16.vecgate.v1.BatchQuery\x12*\n\x07options\x18\x04 \x01(\x0b\x32\x19.vecgate.v1.SearchOptions\"R\n\nBatchQuery\x12 \n\x05query\x18\x01 \x01(\x0b\x32\x11.vecgate.v1.Query\x12\"\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x12.vecgate.v1.Filter\"\x8d\x01\n\x13SearchBatchResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.vecgate.v1.SearchOutcome\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.vecgate.v1.Timings\"n\n\rSearchOutcome\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.vecgate.v1.SearchResultH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vecgate.v1.ItemErrorH\x00\x42\t\n\x07outcome*\\\n\x0bMatchLayout\x12\x1c\n\x18MATCH_LAYOUT_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_LAYOUT_ROWS\x10\x01\x12\x18\n\x14MATCH_LAYOUT_COLUMNS\x10\x02\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vecgate/v1/search.proto\x12\nvecgate.v1\x1a\x17vecgate/v1/filter.proto\x1a\x19vecgate/v1/metadata.proto\x1a\x16vecgate/v1/model.proto\x1a\x18vecgate/v1/outcome.proto\x1a\x17vecgate/v1/record.proto\x1a\x17vecgate/v1/vector.proto\"T\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12$\n\x06vector\x18\x02 \x01(\x0b\x32\x12.vecgate.v1.VectorH\x00\x12\x0c\n\x02id\x18\x03 \x01(\tH\x00\x42\x07\n\x05input\"\xd3\x04\n\rSearchOptions\x12\"\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x12.vecgate.v1.Filter\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fscore_threshold\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12(\n\x06\x66ields\x18\n \x01(\x0b\x32\x18.vecgate.v1.ReturnFields\x12\'\n\x06layout\x18\x0b \x01(\x0e\x32\x17.vecgate.v1.MatchLayout\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x12\x30\n\nparameters\x18\x14 \x01(\x0b\x32\x1c.vecgate.v1.SearchParameters\x12\"\n\x06rerank\x18\x1e \x01(\x0b\x32\x12.vecgate.v1.Rerank\x12\"\n\x06hybrid\x18\x1f \x01(\x0b\x32\x12.vecgate.v1.Hybrid\x12(\n\tdiversity\x18  \x01(\x0b\x32\x15.vecgate.v1.Diversity\x12&\n\x08grouping\x18! \x01(\x0b\x32\x14.vecgate.v1.Grouping\x12\x30\n\ntruncation\x18( \x01(\x0e\x32\x1c.vecgate.v1.TruncationPolicy\x12\x1f\n\x12vector_fingerprint\x18) \x01(\tH\x02\x88\x01\x01\x12\x1e\n\x11\x63onsistency_token\x18* \x01(\tH\x03\x88\x01\x01\x42\x08\n\x06_top_kB\x12\n\x10_score_thresholdB\x15\n\x13_vector_fingerprintB\x14\n\x12_consistency_token\"Y\n\x10SearchParameters\x12\r\n\x05\x65xact\x18\x01 \x01(\x08\x12\x0f\n\x02\x65\x66\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x13\n\x06nprobe\x18\x03 \x01(\rH\x01\x88\x01\x01\x42\x05\n\x03_efB\t\n\x07_nprobe\"S\n\x06Rerank\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\x05\x64\x65pth\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05query\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_depthB\x08\n\x06_query\"6\n\x06Hybrid\x12\x1a\n\rvector_weight\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x10\n\x0e_vector_weight\"\x1d\n\tDiversity\x12\x10\n\x08strength\x18\x01 \x01(\x02\"-\n\x08Grouping\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x12\n\ngroup_size\x18\x02 \x01(\r\"\x85\x02\n\x05Match\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x11\n\x04text\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x31\n\x08metadata\x18\x04 \x03(\x0b\x32\x1f.vecgate.v1.Match.MetadataEntry\x12\"\n\x06vector\x18\x05 \x01(\x0b\x32\x12.vecgate.v1.Vector\x12\x19\n\x0crerank_score\x18\x06 \x01(\x02H\x01\x88\x01\x01\x1a\x42\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.vecgate.v1.Value:\x02\x38\x01\x42\x07\n\x05_textB\x0f\n\r_rerank_score\"P\n\x0cMatchColumns\x12\x0b\n\x03ids\x18\x01 \x03(\t\x12\x15\n\rpacked_scores\x18\x02 \x01(\x0c\x12\x1c\n\x14packed_rerank_scores\x18\x03 \x01(\x0c\"\xdf\x01\n\x0cSearchResult\x12\"\n\x07matches\x18\x01 \x03(\x0b\x32\x11.vecgate.v1.Match\x12)\n\x07\x63olumns\x18\x02 \x01(\x0b\x32\x18.vecgate.v1.MatchColumns\x12(\n\x07\x65ncoded\x18\x03 \x01(\x0b\x32\x17.vecgate.v1.EncodedText\x12,\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x17.vecgate.v1.Explanation\x12(\n\treranking\x18\x05 \x01(\x0b\x32\x15.vecgate.v1.Reranking\"\x80\x01\n\tReranking\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12#\n\x05model\x18\x03 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12\x14\n\x0cscored_count\x18\x04 \x01(\r\x12\x17\n\x0ftruncated_count\x18\x05 \x01(\r\"\x95\x01\n\x0b\x45xplanation\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x35\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32$.vecgate.v1.Explanation.DetailsEntry\x1a\x41\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.vecgate.v1.Value:\x02\x38\x01\"\x84\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12 \n\x05query\x18\x03 \x01(\x0b\x32\x11.vecgate.v1.Query\x12*\n\x07options\x18\x04 \x01(\x0b\x32\x19.vecgate.v1.SearchOptions\"\x85\x01\n\x0eSearchResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.vecgate.v1.SearchResult\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.vecgate.v1.Timings\"\x90\x01\n\x12SearchBatchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\'\n\x07queries\x18\x03 \x03(\x0b\x32\x16.vecgate.v1.BatchQuery\x12*\n\x07options\x18\x04 \x01(\x0b\x32\x19.vecgate.v1.SearchOptions\"~\n\nBatchQuery\x12 \n\x05query\x18\x01 \x01(\x0b\x32\x11.vecgate.v1.Query\x12\"\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x12.vecgate.v1.Filter\x12\x19\n\x0crerank_query\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_rerank_query\"\x8d\x01\n\x13SearchBatchResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.vecgate.v1.SearchOutcome\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.vecgate.v1.ModelRef\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.vecgate.v1.Timings\"n\n\rSearchOutcome\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.vecgate.v1.SearchResultH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vecgate.v1.ItemErrorH\x00\x42\t\n\x07outcome*\\\n\x0bMatchLayout\x12\x1c\n\x18MATCH_LAYOUT_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_LAYOUT_ROWS\x10\x01\x12\x18\n\x14MATCH_LAYOUT_COLUMNS\x10\x02\x42\'\n\rio.vecgate.v1P\x01Z\x14vecgate/v1;vecgatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCH_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_EXPLANATION_DETAILSENTRY']._loaded_options = None
   _globals['_EXPLANATION_DETAILSENTRY']._serialized_options = b'8\001'
-  _globals['_MATCHLAYOUT']._serialized_start=2768
-  _globals['_MATCHLAYOUT']._serialized_end=2860
+  _globals['_MATCHLAYOUT']._serialized_start=2842
+  _globals['_MATCHLAYOUT']._serialized_end=2934
   _globals['_QUERY']._serialized_start=191
   _globals['_QUERY']._serialized_end=275
   _globals['_SEARCHOPTIONS']._serialized_start=278
@@ -51,37 +51,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHPARAMETERS']._serialized_start=875
   _globals['_SEARCHPARAMETERS']._serialized_end=964
   _globals['_RERANK']._serialized_start=966
-  _globals['_RERANK']._serialized_end=1019
-  _globals['_HYBRID']._serialized_start=1021
-  _globals['_HYBRID']._serialized_end=1075
-  _globals['_DIVERSITY']._serialized_start=1077
-  _globals['_DIVERSITY']._serialized_end=1106
-  _globals['_GROUPING']._serialized_start=1108
-  _globals['_GROUPING']._serialized_end=1153
-  _globals['_MATCH']._serialized_start=1156
-  _globals['_MATCH']._serialized_end=1417
-  _globals['_MATCH_METADATAENTRY']._serialized_start=1325
-  _globals['_MATCH_METADATAENTRY']._serialized_end=1391
-  _globals['_MATCHCOLUMNS']._serialized_start=1419
-  _globals['_MATCHCOLUMNS']._serialized_end=1499
-  _globals['_SEARCHRESULT']._serialized_start=1502
-  _globals['_SEARCHRESULT']._serialized_end=1725
-  _globals['_RERANKING']._serialized_start=1728
-  _globals['_RERANKING']._serialized_end=1856
-  _globals['_EXPLANATION']._serialized_start=1859
-  _globals['_EXPLANATION']._serialized_end=2008
-  _globals['_EXPLANATION_DETAILSENTRY']._serialized_start=1943
-  _globals['_EXPLANATION_DETAILSENTRY']._serialized_end=2008
-  _globals['_SEARCHREQUEST']._serialized_start=2011
-  _globals['_SEARCHREQUEST']._serialized_end=2143
-  _globals['_SEARCHRESPONSE']._serialized_start=2146
-  _globals['_SEARCHRESPONSE']._serialized_end=2279
-  _globals['_SEARCHBATCHREQUEST']._serialized_start=2282
-  _globals['_SEARCHBATCHREQUEST']._serialized_end=2426
-  _globals['_BATCHQUERY']._serialized_start=2428
-  _globals['_BATCHQUERY']._serialized_end=2510
-  _globals['_SEARCHBATCHRESPONSE']._serialized_start=2513
-  _globals['_SEARCHBATCHRESPONSE']._serialized_end=2654
-  _globals['_SEARCHOUTCOME']._serialized_start=2656
-  _globals['_SEARCHOUTCOME']._serialized_end=2766
+  _globals['_RERANK']._serialized_end=1049
+  _globals['_HYBRID']._serialized_start=1051
+  _globals['_HYBRID']._serialized_end=1105
+  _globals['_DIVERSITY']._serialized_start=1107
+  _globals['_DIVERSITY']._serialized_end=1136
+  _globals['_GROUPING']._serialized_start=1138
+  _globals['_GROUPING']._serialized_end=1183
+  _globals['_MATCH']._serialized_start=1186
+  _globals['_MATCH']._serialized_end=1447
+  _globals['_MATCH_METADATAENTRY']._serialized_start=1355
+  _globals['_MATCH_METADATAENTRY']._serialized_end=1421
+  _globals['_MATCHCOLUMNS']._serialized_start=1449
+  _globals['_MATCHCOLUMNS']._serialized_end=1529
+  _globals['_SEARCHRESULT']._serialized_start=1532
+  _globals['_SEARCHRESULT']._serialized_end=1755
+  _globals['_RERANKING']._serialized_start=1758
+  _globals['_RERANKING']._serialized_end=1886
+  _globals['_EXPLANATION']._serialized_start=1889
+  _globals['_EXPLANATION']._serialized_end=2038
+  _globals['_EXPLANATION_DETAILSENTRY']._serialized_start=1973
+  _globals['_EXPLANATION_DETAILSENTRY']._serialized_end=2038
+  _globals['_SEARCHREQUEST']._serialized_start=2041
+  _globals['_SEARCHREQUEST']._serialized_end=2173
+  _globals['_SEARCHRESPONSE']._serialized_start=2176
+  _globals['_SEARCHRESPONSE']._serialized_end=2309
+  _globals['_SEARCHBATCHREQUEST']._serialized_start=2312
+  _globals['_SEARCHBATCHREQUEST']._serialized_end=2456
+  _globals['_BATCHQUERY']._serialized_start=2458
+  _globals['_BATCHQUERY']._serialized_end=2584
+  _globals['_SEARCHBATCHRESPONSE']._serialized_start=2587
+  _globals['_SEARCHBATCHRESPONSE']._serialized_end=2728
+  _globals['_SEARCHOUTCOME']._serialized_start=2730
+  _globals['_SEARCHOUTCOME']._serialized_end=2840
 # @@protoc_insertion_point(module_scope)

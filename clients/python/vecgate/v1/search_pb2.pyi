@@ -75,12 +75,14 @@ class SearchParameters(_message.Message):
     def __init__(self, exact: bool = ..., ef: _Optional[int] = ..., nprobe: _Optional[int] = ...) -> None: ...
 
 class Rerank(_message.Message):
-    __slots__ = ("model", "depth")
+    __slots__ = ("model", "depth", "query")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEPTH_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
     model: str
     depth: int
-    def __init__(self, model: _Optional[str] = ..., depth: _Optional[int] = ...) -> None: ...
+    query: str
+    def __init__(self, model: _Optional[str] = ..., depth: _Optional[int] = ..., query: _Optional[str] = ...) -> None: ...
 
 class Hybrid(_message.Message):
     __slots__ = ("vector_weight",)
@@ -213,12 +215,14 @@ class SearchBatchRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., namespace: _Optional[str] = ..., queries: _Optional[_Iterable[_Union[BatchQuery, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ...) -> None: ...
 
 class BatchQuery(_message.Message):
-    __slots__ = ("query", "filter")
+    __slots__ = ("query", "filter", "rerank_query")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    RERANK_QUERY_FIELD_NUMBER: _ClassVar[int]
     query: Query
     filter: _filter_pb2.Filter
-    def __init__(self, query: _Optional[_Union[Query, _Mapping]] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ...) -> None: ...
+    rerank_query: str
+    def __init__(self, query: _Optional[_Union[Query, _Mapping]] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., rerank_query: _Optional[str] = ...) -> None: ...
 
 class SearchBatchResponse(_message.Message):
     __slots__ = ("outcomes", "model", "timings")
