@@ -13,11 +13,11 @@ from vecgate import (
     IDS_ONLY,
     AlreadyExistsError,
     AsyncClient,
+    BatchQuery,
     ById,
     Client,
     FailedPreconditionError,
     Fields,
-    FilteredQuery,
     FlatIndex,
     HnswIndex,
     InvalidArgumentError,
@@ -106,7 +106,7 @@ def test_search_explains_itself(client: Client, docs: str) -> None:
 def test_a_batch_answers_the_rows_of_a_matrix_and_queries_with_filters_of_their_own(client: Client, docs: str) -> None:
     matrix = np.eye(3, dtype=np.float32)
     assert [result.matches[0].id for result in client.search_batch(docs, matrix).results()] == ["x", "y", "z"]
-    mixed = client.search_batch(docs, [FilteredQuery(X, field("draft") == True), [1.0], ById("nope")], top_k=1)  # noqa: E712  # builds a filter
+    mixed = client.search_batch(docs, [BatchQuery(X, field("draft") == True), [1.0], ById("nope")], top_k=1)  # noqa: E712  # builds a filter
     first, second, third = mixed.outcomes
     assert isinstance(first, SearchResult)
     assert [match.id for match in first] == ["y"]

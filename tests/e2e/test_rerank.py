@@ -9,8 +9,10 @@ and the cross-encoder reads texts as numbers and scores them by how near they ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,6 +20,9 @@ import grpc.aio
 import numpy as np
 import pytest
 
+import vecgate
+from vecgate import AsyncClient, ById
+from vecgate.cli.app import run
 from vecgate.v1.collection_pb2 import CreateCollectionRequest
 from vecgate.v1.model_pb2 import RerankRequest
 from vecgate.v1.outcome_pb2 import TRUNCATION_POLICY_ERROR, EncodedText
@@ -45,6 +50,7 @@ from vecgate_server.encoders.base import (
     LongText,
     ModelDescription,
     ModelKind,
+    ModelState,
     ModelStatus,
     PairScores,
     Role,
@@ -141,7 +147,10 @@ class TwoModels:
         return self.scorer
 
     def statuses(self) -> Sequence[ModelStatus]:
-        return []
+        return [
+            ModelStatus("encoder", True, ModelState.READY, ENCODER),
+            ModelStatus("scorer", False, ModelState.READY, SCORER),
+        ]
 
 
 RECORDS = [
@@ -160,8 +169,8 @@ def models() -> TwoModels:
 
 
 @pytest.fixture
-async def rerank_stub(models: TwoModels) -> AsyncIterator[VectorSearchServiceAsyncStub]:
-    """A stub on a server that holds RECORDS in the collection "numbers"."""
+async def address(models: TwoModels) -> AsyncIterator[str]:
+    """A server that holds RECORDS in the collection "numbers"."""
     settings = {
         "server": {"port": 0},
         "backends": {"memory": {"kind": "memory"}},
@@ -174,7 +183,27 @@ async def rerank_stub(models: TwoModels) -> AsyncIterator[VectorSearchServiceAsy
         stub: Any = VectorSearchServiceStub(channel)
         await stub.CreateCollection(CreateCollectionRequest(name="numbers"))
         assert (await stub.Upsert(UpsertRequest(collection="numbers", records=RECORDS))).stored_count == len(RECORDS)
-        yield stub
+        yield server.address
+
+
+@pytest.fixture
+async def rerank_stub(address: str) -> AsyncIterator[VectorSearchServiceAsyncStub]:
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield VectorSearchServiceStub(channel)
+
+
+@pytest.fixture
+def command_line(
+    address: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Awaitable[tuple[int, str, str]]]:
+    """Run a command line beside the server, and return its status and what it wrote on stdout and stderr."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    async def command(*arguments: str) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(run, ["--target", address, *arguments])
+        return status, *capfd.readouterr()
+
+    return command
 
 
 def search(text: str = "7", *, query: Query | None = None, depth: int | None = None, **choices: Any) -> SearchRequest:
@@ -478,3 +507,102 @@ async def test_a_cross_encoder_that_cannot_be_loaded_refuses_the_search(
     await asyncio.sleep(0.1)
     models.loaded.set()
     assert (await call).reason == "MODEL_UNAVAILABLE"
+
+
+async def test_the_client_reranks_any_number_of_texts(address: str, models: TwoModels) -> None:
+    async with AsyncClient(address) as client:
+        scored = await client.rerank("scorer", "7", [str(number) for number in range(12)])
+        assert scored.scores.tolist() == [-abs(number - 7) for number in range(12)]
+        assert scored.best_first[:4] == (7, 6, 8, 5)
+        assert (scored.tokens.tolist(), scored.truncated.any()) == ([2] * 10 + [3] * 2, False)
+        assert (scored.model.name, scored.timings.rerank_ns) == ("scorer", 90)
+        assert [len(texts) for _, texts in models.scorer.scored] == [5, 5, 2]
+        with pytest.raises(vecgate.InvalidArgumentError, match="TEXT_TOO_LONG"):
+            await client.rerank("scorer", "7", ["1", "7000000"], truncation="error")
+        with pytest.raises(vecgate.InvalidArgumentError, match="query: not Unicode text"):
+            await client.rerank("scorer", "\ud800", ["1"])
+        with pytest.raises(vecgate.NotFoundError, match="model: no model is called"):
+            await client.rerank("nobody's", "7", ["1"])
+
+
+async def test_the_client_s_results_carry_both_scores_and_what_came_of_reranking(address: str) -> None:
+    async with AsyncClient(address) as client:
+        result = await client.search("numbers", "7", rerank=vecgate.Rerank("scorer", depth=4), top_k=4)
+        assert [(match.id, match.rerank_score) for match in result] == [("b", -2), ("d", -2), ("a", -6), ("c", None)]
+        assert result.matches[2].score > result.matches[0].score
+        assert result.reranking == vecgate.Reranking(True, "", vecgate.ModelRef("scorer", "sha256:c"), 3, 0)
+        assert (await client.search("numbers", "7")).reranking is None
+        with pytest.raises(vecgate.InvalidArgumentError, match=r"options\.rerank\.query"):
+            await client.search("numbers", ById("a"), rerank=vecgate.Rerank("scorer"))
+        by_text = await client.search("numbers", ById("a"), rerank=vecgate.Rerank("scorer", query="9"), top_k=1)
+        assert [match.id for match in by_text] == ["b"]
+
+
+async def test_the_client_s_batches_are_reranked_query_by_query(address: str) -> None:
+    queries = ["7", vecgate.BatchQuery([1.0, 0.0], rerank_query="1"), vecgate.BatchQuery("9", filter="exists(none)")]
+    async with AsyncClient(address) as client:
+        batch = await client.search_batch("numbers", queries, rerank=vecgate.Rerank("scorer"), top_k=1)
+        assert [[match.id for match in result] for result in batch.results()] == [["e"], ["a"], []]
+        first, *_ = await client.search_ids("numbers", queries, rerank=vecgate.Rerank("scorer"))
+        assert first.ids == ("e", "b", "d", "a", "c")
+        assert first.rerank_scores is not None
+        assert np.array_equal(first.rerank_scores, [0, -2, -2, -6, np.nan], equal_nan=True)
+
+
+async def test_the_client_says_what_was_not_reranked(address: str, models: TwoModels) -> None:
+    models.scorer.held_query = "7"
+    async with AsyncClient(address) as client:
+        (ranked,) = await client.search_ids("numbers", ["7"], rerank=vecgate.Rerank("scorer"), timeout=2)
+        assert (ranked.ids, ranked.rerank_scores) == (("a", "b", "c", "d", "e"), None)
+        assert ranked.reranking is not None
+        assert (ranked.reranking.applied, ranked.reranking.reason) == (False, "the call's deadline came first")
+
+
+async def test_the_client_lists_what_models_are_for(address: str) -> None:
+    async with AsyncClient(address) as client:
+        assert [model.name for model in await client.list_models()] == ["encoder", "scorer"]
+
+
+async def test_the_command_line_orders_texts(command_line: Any, tmp_path: Path) -> None:
+    status, out, err = await command_line(
+        "rerank", "7", "--model", "scorer", "--text", "1", "--text", "8", "-k", "1", "--json"
+    )
+    assert (status, json.loads(out), err) == (0, {"id": "2", "score": -1.0, "text": "8"}, "")
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"id": f"n{number}", "text": str(number)}) + "\n" for number in range(3)))
+    status, out, err = await command_line("rerank", "2.000000", str(file), "--model", "scorer")
+    assert [words[1] for line in out.splitlines() if len(words := line.split()) == 3] == ["id", "n2", "n1", "n0"]
+    assert err == "3 of 3 texts were longer, with the query, than the model reads and were cut\n"
+    status, out, err = await command_line("rerank", "2.000000", str(file), "--model", "scorer", "--truncation", "error")
+    assert (status, "texts[0] is in line 1" in err) == (1, True)
+    status, out, err = await command_line("rerank", "2", "--model", "scorer")
+    assert (status, "give either FILE or --text" in err) == (2, True)
+
+
+async def test_the_command_line_shows_both_scores(command_line: Any) -> None:
+    status, out, err = await command_line(
+        "search", "7", "-c", "numbers", "--rerank", "scorer", "--rerank-depth", "4", "-k", "4"
+    )
+    assert (status, err) == (0, "")
+    heads, *rows = [line.split() for line in out.splitlines() if "─" not in line and line.strip()]
+    assert heads[:3] == ["rerank", "score", "id"]
+    assert [row[:1] + row[2:3] for row in rows[:3]] == [["-2.0000", "b"], ["-2.0000", "d"], ["-6.0000", "a"]]
+    _, out, _ = await command_line("search", "7", "-c", "numbers", "--rerank", "scorer", "-k", "1", "--json")
+    assert json.loads(out)["rerank_score"] == 0
+    status, _, err = await command_line("search", "7", "-c", "numbers", "--rerank-depth", "4")
+    assert (status, "need --rerank" in err) == (2, True)
+
+
+async def test_the_command_line_says_plainly_what_was_not_reranked(command_line: Any, rerank_stub: Any) -> None:
+    bare = [Record(id="1", vector=ALONG)]
+    await rerank_stub.Upsert(UpsertRequest(collection="numbers", namespace="bare", records=bare))
+    status, out, err = await command_line("search", "7", "-c", "numbers", "-n", "bare", "--rerank", "scorer")
+    assert (status, err) == (0, "not reranked: none of the first matches has a text\n")
+    assert "not reranked" in out
+
+
+async def test_the_command_line_lists_models(command_line: Any) -> None:
+    status, out, _ = await command_line("models")
+    assert (status, "encoder*" in out, "scorer" in out) == (0, True, True)
+    _, out, _ = await command_line("models", "--json")
+    assert [json.loads(line)["name"] for line in out.splitlines()] == ["encoder", "scorer"]

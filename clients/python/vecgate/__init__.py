@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         VecgateError,
     )
     from vecgate.filters import Filter, expression, field
-    from vecgate.records import IDS_ONLY, ById, Fields, FilteredQuery, FlatIndex, HnswIndex, Record, SearchOptions
+    from vecgate.records import IDS_ONLY, BatchQuery, ById, Fields, FlatIndex, HnswIndex, Record, Rerank, SearchOptions
     from vecgate.results import (
         ChangeResult,
         Collection,
@@ -55,8 +55,10 @@ if TYPE_CHECKING:
         GetResult,
         Match,
         ModelRef,
+        PairScores,
         RankedIds,
         RecordFailure,
+        Reranking,
         SearchBatchResult,
         SearchResult,
         StoredRecord,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
         Capabilities,
         Limits,
         ModelInfo,
+        ModelKind,
         ModelState,
         ServerInfo,
         ServingStatus,
@@ -81,6 +84,7 @@ __all__ = [
     "AlreadyExistsError",
     "AsyncClient",
     "BackendInfo",
+    "BatchQuery",
     "ById",
     "CallCancelledError",
     "Capabilities",
@@ -100,7 +104,6 @@ __all__ = [
     "FieldViolation",
     "Fields",
     "Filter",
-    "FilteredQuery",
     "FlatIndex",
     "GetResult",
     "HnswIndex",
@@ -109,15 +112,19 @@ __all__ = [
     "Limits",
     "Match",
     "ModelInfo",
+    "ModelKind",
     "ModelRef",
     "ModelState",
     "NotFoundError",
     "OutOfRangeError",
     "OutdatedClientError",
+    "PairScores",
     "PermissionDeniedError",
     "RankedIds",
     "Record",
     "RecordFailure",
+    "Rerank",
+    "Reranking",
     "ResourceExhaustedError",
     "SearchBatchResult",
     "SearchOptions",
@@ -146,10 +153,10 @@ _NAMES_BY_MODULE = {
     "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
     "UnknownError VecgateError",
     "filters": "Filter expression field",
-    "records": "IDS_ONLY ById Fields FilteredQuery FlatIndex HnswIndex Record SearchOptions",
+    "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex Record Rerank SearchOptions",
     "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText Explanation FieldStats GetResult Match "
-    "ModelRef RankedIds RecordFailure SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
-    "server_info": "BackendInfo Capabilities Limits ModelInfo ModelState ServerInfo ServingStatus",
+    "ModelRef PairScores RankedIds RecordFailure Reranking SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
+    "server_info": "BackendInfo Capabilities Limits ModelInfo ModelKind ModelState ServerInfo ServingStatus",
     "timestamps": "Timestamp",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError
@@ -29,6 +29,10 @@ class BatchBounds:
     items: int
     bytes: int
     max_bytes: int
+
+    def beside(self, size: int) -> BatchBounds:
+        """Leave room for something of `size` bytes that every request carries."""
+        return replace(self, bytes=max(self.bytes - size, 1), max_bytes=max(self.max_bytes - size, 1))
 
 
 def batch_bounds(limits: Limits, batch_size: int | None = None) -> BatchBounds:

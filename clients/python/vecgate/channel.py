@@ -35,6 +35,7 @@ BACKOFF_MULTIPLIER = 2.0
 
 RETRIED_METHODS = (
     "Encode",
+    "Rerank",
     "Search",
     "SearchBatch",
     "Get",

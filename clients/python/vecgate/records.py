@@ -54,14 +54,36 @@ Query: TypeAlias = str | ById | ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
-class FilteredQuery:
-    """A query of a batch with a filter of its own, which stands in the place of the batch's filter."""
+class BatchQuery:
+    """A query of a batch with choices of its own; what is None is as for the whole batch.
+
+    Attributes:
+        query: as in search().
+        filter: stands in the place of the batch's filter.
+        rerank_query: stands in the place of Rerank.query.
+    """
 
     query: Query
-    filter: Filter | str
+    filter: Filter | str | None = None
+    rerank_query: str | None = None
 
 
-Queries: TypeAlias = Sequence[Query | FilteredQuery] | NDArray[Any]
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """A second opinion on the first matches, by a cross-encoder.
+
+    Attributes:
+        model: the cross-encoder.
+        depth: how many first matches it scores, 1 to the server's max_top_k; None: the larger of top_k and 50.
+        query: the text that matches are scored against; None: the query's own, so a query by vector or id needs it.
+    """
+
+    model: str
+    depth: int | None = None
+    query: str | None = None
+
+
+Queries: TypeAlias = Sequence[Query | BatchQuery] | NDArray[Any]
 """Queries of a batch, or the rows of a matrix of shape (queries, dimension)."""
 
 
@@ -91,6 +113,8 @@ class SearchOptions(TypedDict, total=False):
             search_ids() returns ids and scores whatever this says.
         exact: compare with every record, default False.
         ef: breadth of the walk of an HNSW index, 1 to 10,000; other indexes ignore it.
+        rerank: score the first matches again and order them by that; the result's `reranking` says what came of it. If
+            the timeout comes first, the matches are in the search's own order. score_threshold is about the search's score.
         truncation: of a query longer than the model reads: "truncate" (the default, told in `encoded`) or "error".
         vector_fingerprint: what made the query vectors; checked against the collection's model.
         explain: say in the result how it came about, default False.
@@ -103,6 +127,7 @@ class SearchOptions(TypedDict, total=False):
     fields: Fields
     exact: bool
     ef: int | None
+    rerank: Rerank | None
     truncation: Truncation
     vector_fingerprint: str | None
     explain: bool

@@ -38,10 +38,17 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """How a text was read: tokens the model read, special tokens included, and whether the text was cut."""
+    """How a text was read.
+
+    Attributes:
+        tokens: the model read, special tokens included.
+        truncated: the text was longer than the model reads, and was cut.
+        reused: the model did not run for it: its vector was known already.
+    """
 
     tokens: int
     truncated: bool
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Embeddings:
         vectors: float32, shape (n, dimension).
         tokens: int64, shape (n,): tokens the model read of each text.
         truncated: bool, shape (n,): the text was longer than the model reads.
+        reused: bool, shape (n,): the model did not run for the text: its vector was known already.
         model: what made them.
         timings: where the time went, summed over the requests that were needed.
     """
@@ -59,8 +67,33 @@ class Embeddings:
     vectors: NDArray[np.float32]
     tokens: NDArray[np.int64]
     truncated: NDArray[np.bool_]
+    reused: NDArray[np.bool_]
     model: ModelRef
     timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """The scores of texts against a query; row i belongs to text i.
+
+    Attributes:
+        scores: float32, shape (n,): higher is nearer; the scale is the model's.
+        tokens: int64, shape (n,): tokens the model read of query and text together.
+        truncated: bool, shape (n,): query and text were longer than the model reads.
+        model: what scored them.
+        timings: where the time went, summed over the requests that were needed.
+    """
+
+    scores: NDArray[np.float32]
+    tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+    model: ModelRef
+    timings: Timings
+
+    @property
+    def best_first(self) -> tuple[int, ...]:
+        """Indices of the texts by score, highest first; equal scores in the order of the texts."""
+        return tuple(np.argsort(-self.scores, kind="stable").tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +108,19 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A record found. `score`: higher is nearer; the cosine, the inner product, or minus the Euclidean distance."""
+    """A record found.
+
+    Attributes:
+        score: of the search. Higher is nearer; the cosine, the inner product, or minus the Euclidean distance.
+        rerank_score: the cross-encoder's, if it scored this match. Higher is nearer; the scale is the model's.
+    """
 
     id: str
     score: float
     text: str | None = None
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +132,35 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Reranking:
+    """What came of asking for reranking.
+
+    Attributes:
+        applied: False: the matches are those of the search alone, in its order.
+        reason: why not, in one sentence; empty if applied.
+        model: the cross-encoder; its fingerprint is empty if the deadline came before it was loaded.
+        scored: matches that it scored.
+        truncated: matches of which it read only the beginning.
+    """
+
+    applied: bool
+    reason: str
+    model: ModelRef
+    scored: int
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to one query; iterates over its matches, nearest first.
 
     Attributes:
-        matches: sorted by score, highest first, then by id.
+        matches: sorted by score, highest first, then by id; where reranking was applied, by rerank_score first.
         encoded: how a text query was read; None for other queries.
         explanation: if asked for.
         model: what encoded the query; None if nothing was encoded.
         timings: where the time went; of a batch, its whole request's.
+        reranking: what came of it, if it was asked for.
     """
 
     matches: tuple[Match, ...]
@@ -109,6 +168,7 @@ class SearchResult:
     explanation: Explanation | None
     model: ModelRef | None
     timings: Timings
+    reranking: Reranking | None = None
 
     def __iter__(self) -> Iterator[Match]:
         return iter(self.matches)
@@ -148,10 +208,19 @@ class SearchBatchResult:
 
 @dataclass(frozen=True, slots=True)
 class RankedIds:
-    """The answer to one query as two columns of one length, nearest first: ids, and float32 scores of shape (matches,)."""
+    """The answer to one query as columns of one length, nearest first.
+
+    Attributes:
+        ids: of the matches.
+        scores: float32, shape (matches,).
+        rerank_scores: float32, shape (matches,), NaN for matches that were not scored; None if not reranked.
+        reranking: what came of it, if it was asked for.
+    """
 
     ids: tuple[str, ...]
     scores: NDArray[np.float32]
+    rerank_scores: NDArray[np.float32] | None = None
+    reranking: Reranking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +245,7 @@ class UpsertResult:
         consistency_token: a read that carries it sees this write; "" if nothing was sent.
         model: what encoded the texts; None if nothing was encoded.
         timings: where the time went, summed over the requests that were needed.
+        reused: how many texts were not encoded, for their vectors were known already.
     """
 
     stored: int
@@ -186,6 +256,7 @@ class UpsertResult:
     consistency_token: str
     model: ModelRef | None
     timings: Timings
+    reused: int = 0
 
     def raise_for_failures(self) -> None:
         """Do nothing if every record was stored.

@@ -18,6 +18,14 @@ class ModelState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ModelKind(StrEnum):
+    """What a model is for. UNKNOWN: it was not loaded yet, or is of a kind this client is too old to name."""
+
+    ENCODER = "encoder"
+    CROSS_ENCODER = "cross-encoder"
+    UNKNOWN = "unknown"
+
+
 class ServingStatus(StrEnum):
     """What grpc.health.v1 answers. UNKNOWN also stands for a service the server does not have."""
 
@@ -31,11 +39,15 @@ class ModelInfo:
     """A model of the server; what follows `state` is set once it is READY, `detail` also says why it FAILED.
 
     Attributes:
-        dimension: length of its vectors.
+        dimension: length of its vectors; 0 for a cross-encoder.
         max_tokens: most tokens read of one text, special tokens included.
         query_prompt, document_prompt: put before texts by the server; may be empty.
         normalized: vectors have length 1.
         runtime: what runs it, such as "torch".
+        kind: whether it encodes texts or scores them against a query.
+        precision: in what it computes, "fp32" or "int8".
+        matryoshka_dimensions: shorter lengths that its vectors may be cut to, ascending.
+        memory_bytes: what its worker processes take.
     """
 
     name: str
@@ -49,6 +61,10 @@ class ModelInfo:
     normalized: bool
     runtime: str
     detail: str
+    kind: ModelKind = ModelKind.UNKNOWN
+    precision: str = ""
+    matryoshka_dimensions: tuple[int, ...] = ()
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

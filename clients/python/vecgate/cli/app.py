@@ -14,8 +14,10 @@ from vecgate.cli.encode import encode
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
 from vecgate.cli.index import index
 from vecgate.cli.info import info
+from vecgate.cli.models import models
 from vecgate.cli.options import show_commands
 from vecgate.cli.records import count, delete, get
+from vecgate.cli.rerank import rerank
 from vecgate.cli.search import search
 
 
@@ -43,7 +45,7 @@ def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the com
     show_commands(context)
 
 
-for command in (collections, index, search, get, count, delete, encode, info):
+for command in (collections, index, search, get, count, delete, encode, rerank, models, info):
     cli.add_command(command)
 
 

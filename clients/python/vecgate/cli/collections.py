@@ -58,7 +58,11 @@ def show(client: Client, name: str, as_json: bool) -> None:
 @collections.command()
 @click.argument("name")
 @click.option("--model", metavar="NAME", help="The model that encodes its texts; default: the server's.")
-@click.option("--dimension", type=click.IntRange(1), help="Length of its vectors: it then takes raw vectors only.")
+@click.option(
+    "--dimension",
+    type=click.IntRange(1),
+    help="Length of its vectors. Alone: it takes raw vectors only; with --model: its vectors are cut to that.",
+)
 @click.option("--metric", type=click.Choice(list(METRICS)), default="cosine", show_default=True, help="Nearness.")
 @click.option("--backend", metavar="NAME", help="Where it lives; default: the server's.")
 @click.option(

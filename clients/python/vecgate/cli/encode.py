@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from vecgate.cli.faults import InputFault
-from vecgate.cli.indexing import batched, checked, count_rows
+from vecgate.cli.indexing import batched
 from vecgate.cli.options import id_field_option, text_fields_option, with_client
 from vecgate.cli.progress import progress_bar
 from vecgate.cli.row_records import RowMapping
-from vecgate.cli.sources import READERS, Row, source
+from vecgate.cli.sources import READERS
+from vecgate.cli.text_rows import BATCH_TEXTS, id_of, lines_named, text_of, text_rows
 from vecgate.cli.vector_files import vector_writer
 from vecgate.client import Client
-from vecgate.errors import InvalidArgumentError
 from vecgate.records import Role, Truncation
 from vecgate.wire.choices import ROLES, TRUNCATIONS
-
-BATCH_TEXTS = 128
-"""Texts between two writes."""
-
-PLACE_IN_BATCH = re.compile(r"texts\[(?P<index>\d+)\]")
-"""Begins the paths of wrong fields of an Encode request."""
 
 
 @click.command()
@@ -47,6 +37,7 @@ PLACE_IN_BATCH = re.compile(r"texts\[(?P<index>\d+)\]")
     "--role", type=click.Choice(list(ROLES)), default="document", show_default=True, help="What texts are for."
 )
 @click.option("--model", metavar="NAME", help="The model; default: the server's.")
+@click.option("--dimensions", type=click.IntRange(1), help="Cut vectors to so many components (Matryoshka models).")
 @click.option(
     "--truncation",
     type=click.Choice(list(TRUNCATIONS)),
@@ -65,29 +56,22 @@ def encode(
     output: Path | None,
     role: Role,
     model: str | None,
+    dimensions: int | None,
     truncation: Truncation,
 ) -> None:
     """Encode the texts of FILE (JSON lines, CSV, TSV, or a text a line; - for stdin), or those given with --text.
 
     Rows without an id are numbered by their lines.
     """
-    if (file is None) == (not texts):
-        raise click.UsageError("give either FILE or --text")
     mapping = RowMapping(id_field, text_fields)
-    if file is None:
-        rows: Iterator[Row] = iter([Row(line, {text_fields[0]: text}) for line, text in enumerate(texts, start=1)])
-        total: int | None = len(texts)
-    else:
-        text_file = source(file, file_format, list(READERS))
-        total = count_rows(text_file, mapping.check_text)
-        rows = checked(text_file, mapping.check_text)
+    rows, total = text_rows(file, texts, file_format, mapping)
     cut = done = 0
     with vector_writer(output) as writer, progress_bar("encoding", total=total) as bar:
         for batch in batched(rows, BATCH_TEXTS):
-            batch_texts = [_text(mapping, row) for row in batch]
-            with _lines_named(batch):
-                embeddings = client.encode(batch_texts, role, model=model, truncation=truncation)
-            writer.write([_id(mapping, row) for row in batch], batch_texts, embeddings.vectors)
+            batch_texts = [text_of(mapping, row) for row in batch]
+            with lines_named(batch):
+                embeddings = client.encode(batch_texts, role, model=model, dimensions=dimensions, truncation=truncation)
+            writer.write([id_of(mapping, row) for row in batch], batch_texts, embeddings.vectors)
             cut += int(embeddings.truncated.sum())
             done += len(batch)
             bar.done(done)
@@ -95,26 +79,3 @@ def encode(
         click.echo(f"{cut:,} of {done:,} texts were longer than the model reads and were cut", err=True)
     if output is not None:
         click.echo(f"wrote {done:,} vectors to {output}")
-
-
-@contextmanager
-def _lines_named(batch: list[Row]) -> Iterator[None]:
-    """Let an error say in which lines of the file the wrong texts of a batch stand."""
-    try:
-        yield
-    except InvalidArgumentError as error:
-        for violation in error.violations:
-            if place := PLACE_IN_BATCH.match(violation.field):
-                error.add_note(f"{place[0]} is in line {batch[int(place['index'])].line}")
-        raise
-
-
-def _text(mapping: RowMapping, row: Row) -> str:
-    text = mapping.text_of(row)
-    if text is None:
-        raise InputFault(f"line {row.line}: no text")
-    return text
-
-
-def _id(mapping: RowMapping, row: Row) -> str:
-    return mapping.id_of(row) if row.values.get(mapping.id_field) is not None else str(row.line)

@@ -7,6 +7,7 @@ import dataclasses
 import click
 
 from vecgate.cli.display import print_json, print_table
+from vecgate.cli.models import print_models
 from vecgate.cli.options import json_option, with_client
 from vecgate.client import Client
 
@@ -21,20 +22,7 @@ def info(client: Client, as_json: bool) -> None:
         print_json({"target": client.target, "status": status, "server": server, "models": models})
         return
     click.echo(f"{client.target}: vecgate {server.version}, {status.replace('_', ' ')}")
-    print_table(
-        ("model", "state", "dimension", "tokens", "runtime", "detail"),
-        [
-            (
-                f"{model.name}{'*' if model.is_default else ''}",
-                model.state,
-                model.dimension or None,  # 0 until it is loaded
-                model.max_tokens or None,
-                model.runtime,
-                model.detail,
-            )
-            for model in models
-        ],
-    )
+    print_models(models)
     print_table(
         ("backend", "kind", "state", "indexes", "metrics"),
         [

@@ -7,7 +7,8 @@ import click
 from vecgate.cli.display import metadata_words, print_json, print_table, snippet
 from vecgate.cli.options import collection_option, filter_option, json_option, namespace_option, with_client
 from vecgate.client import Client
-from vecgate.records import ById
+from vecgate.records import ById, Rerank
+from vecgate.results import Match, Reranking, SearchResult
 
 
 @click.command()
@@ -19,6 +20,9 @@ from vecgate.records import ById
 @click.option("--threshold", type=float, metavar="SCORE", help="Keep matches with at least this score.")
 @click.option("--exact", is_flag=True, help="Compare with every record.")
 @click.option("--by-id", is_flag=True, help="QUERY is the id of a stored record.")
+@click.option("--rerank", metavar="MODEL", help="Score the first matches again with this cross-encoder.")
+@click.option("--rerank-depth", type=click.IntRange(1), help="How many; default: the larger of top-k and 50.")
+@click.option("--rerank-query", metavar="TEXT", help="What to score them against; default: QUERY. Needed with --by-id.")
 @click.option("--explain", is_flag=True, help="Say how the answer came about, on stderr.")
 @json_option
 @with_client
@@ -32,10 +36,15 @@ def search(
     threshold: float | None,
     exact: bool,
     by_id: bool,
+    rerank: str | None,
+    rerank_depth: int | None,
+    rerank_query: str | None,
     explain: bool,
     as_json: bool,
 ) -> None:
     """Find the nearest records to QUERY."""
+    if rerank is None and (rerank_depth is not None or rerank_query is not None):
+        raise click.UsageError("--rerank-depth and --rerank-query need --rerank")
     result = client.search(
         collection,
         ById(query) if by_id else query,
@@ -44,17 +53,46 @@ def search(
         filter=filter_text,
         score_threshold=threshold,
         exact=exact,
+        rerank=None if rerank is None else Rerank(rerank, rerank_depth, rerank_query),
         explain=explain,
     )
-    if result.encoded is not None and result.encoded.truncated:
-        click.echo(f"the query was cut: the model reads {result.encoded.tokens} tokens", err=True)
-    if result.explanation is not None:
-        click.echo(f"{result.explanation.plan}; {metadata_words(result.explanation.details)}", err=True)
+    _tell(result)
     if as_json:
         for match in result:
-            print_json({"id": match.id, "score": match.score, "text": match.text, "metadata": match.metadata})
+            print_json(_plain_match(match, result.reranking))
     elif not result.matches:
         click.echo("no matches")
     else:
-        rows = [(match.score, match.id, snippet(match.text), metadata_words(match.metadata)) for match in result]
-        print_table(("score", "id", "text", "metadata"), rows)
+        _print_matches(result)
+
+
+def _tell(result: SearchResult) -> None:
+    """Say on stderr what the matches do not."""
+    if result.encoded is not None and result.encoded.truncated:
+        click.echo(f"the query was cut: the model reads {result.encoded.tokens} tokens", err=True)
+    if result.reranking is not None and not result.reranking.applied:
+        click.echo(f"not reranked: {result.reranking.reason}", err=True)
+    if result.reranking is not None and result.reranking.truncated:
+        cut, scored = result.reranking.truncated, result.reranking.scored
+        click.echo(f"{cut:,} of {scored:,} reranked texts were longer than the model reads and were cut", err=True)
+    if result.explanation is not None:
+        click.echo(f"{result.explanation.plan}; {metadata_words(result.explanation.details)}", err=True)
+
+
+def _plain_match(match: Match, reranking: Reranking | None) -> dict[str, object]:
+    plain: dict[str, object] = {"id": match.id, "score": match.score, "text": match.text, "metadata": match.metadata}
+    return plain if reranking is None else plain | {"rerank_score": match.rerank_score}
+
+
+def _print_matches(result: SearchResult) -> None:
+    columns: tuple[str, ...] = ("score", "id", "text", "metadata")
+    rows: list[tuple[object, ...]] = [
+        (match.score, match.id, snippet(match.text), metadata_words(match.metadata)) for match in result
+    ]
+    if result.reranking is not None:
+        columns = ("rerank", *columns)
+        applied = result.reranking.applied
+        rows = [
+            (match.rerank_score if applied else "not reranked", *row) for match, row in zip(result, rows, strict=True)
+        ]
+    print_table(columns, rows)

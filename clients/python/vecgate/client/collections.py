@@ -30,7 +30,8 @@ class Collections(Connected):
         Args:
             name: 1 to 45 of lower-case letters, digits and inner hyphens.
             model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
-            dimension: length of its vectors; makes the collection unbound: it takes raw vectors only.
+            dimension: length of its vectors. Without a model it makes the collection unbound: it takes raw vectors only.
+                With one, its vectors are cut to that length (Matryoshka).
             metric: "cosine", "dot" or "euclidean".
             backend: where it lives; None: the server's default backend.
             index: FlatIndex() or HnswIndex(...); None: the backend chooses by size.
@@ -39,8 +40,9 @@ class Collections(Connected):
 
         Raises:
             AlreadyExistsError: COLLECTION_EXISTS, or, with `exist_ok`, one of other settings.
-            InvalidArgumentError: a bad name or index, or both a model and a dimension.
+            InvalidArgumentError: a bad name or index; MODEL_KIND for a cross-encoder.
             NotFoundError: MODEL_NOT_FOUND, BACKEND_NOT_FOUND.
+            UnimplementedError: DIMENSIONS_UNSUPPORTED: the model's vectors cannot be cut to that length.
         """
         request = create_message(
             name,

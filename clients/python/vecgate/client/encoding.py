@@ -1,5 +1,5 @@
 # Generated from vecgate/aio/encoding.py by clients/python/generate_client.py; edit that file.
-"""Turning texts into vectors."""
+"""Turning texts into vectors, and scoring them against a query."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 from vecgate.batching import batch_bounds, batches
 from vecgate.client.connection import Connected
-from vecgate.encodings import check_texts, embeddings_from
+from vecgate.encodings import check_text, check_texts, embeddings_from, pair_scores_from
 from vecgate.records import Role, Truncation
-from vecgate.results import Embeddings
+from vecgate.results import Embeddings, PairScores
 from vecgate.v1.encode_pb2 import EncodeRequest, EncodeResponse
+from vecgate.v1.model_pb2 import RerankRequest, RerankResponse
 from vecgate.wire.choices import ROLES, TRUNCATIONS, choose
+from vecgate.wire.values import check_dimension
 
 
 class Encoding(Connected):
-    """The client's method about encoding."""
+    """The client's methods about texts that are not stored."""
 
     def encode(
         self,
@@ -23,6 +25,7 @@ class Encoding(Connected):
         role: Role = "document",
         *,
         model: str | None = None,
+        dimensions: int | None = None,
         truncation: Truncation = "truncate",
         batch_size: int | None = None,
         timeout: float | None = None,
@@ -35,6 +38,7 @@ class Encoding(Connected):
             texts: at least one; empty text is text.
             role: "document" for what is to be found, "query" for what to search with: models may treat them differently.
             model: None: the server's default model.
+            dimensions: how many components vectors are cut to, for a model that was trained for it (Matryoshka); None: all.
             truncation: of text longer than the model reads: "truncate" (told in the result) or "error".
             batch_size: texts of one request, at most the server's max_batch; None: the client chooses.
             timeout: seconds for each request.
@@ -42,14 +46,56 @@ class Encoding(Connected):
         Raises:
             InvalidArgumentError: no texts, something else than texts, or, with truncation="error", TEXT_TOO_LONG.
             NotFoundError: MODEL_NOT_FOUND.
+            UnimplementedError: DIMENSIONS_UNSUPPORTED; ModelInfo.matryoshka_dimensions tells the lengths there are.
         """
         checked = check_texts(texts)
+        check_dimension(dimensions, "dimensions")
         role_number = choose(ROLES, role, "role")
         policy = choose(TRUNCATIONS, truncation, "truncation")
         bounds = batch_bounds(self._connection.limits(), batch_size)
         responses: list[EncodeResponse] = []
         for batch in batches(checked, lambda text: len(text.encode()), bounds):
-            request = EncodeRequest(texts=batch, role=role_number, model=model, truncation=policy)
+            request = EncodeRequest(
+                texts=batch, role=role_number, model=model, dimensions=dimensions, truncation=policy
+            )
             response = self._connection.bulk(self._connection.stub.Encode, request, timeout)
             responses.append(response)
         return embeddings_from(responses)
+
+    def rerank(
+        self,
+        model: str,
+        query: str,
+        texts: Sequence[str],
+        *,
+        truncation: Truncation = "truncate",
+        batch_size: int | None = None,
+        timeout: float | None = None,
+    ) -> PairScores:
+        """Score texts against a query with a cross-encoder.
+
+        Any number of texts is cut into requests of a size the server takes.
+
+        Args:
+            model: the cross-encoder.
+            query: what texts are scored against.
+            texts: at least one; empty text is text.
+            truncation: of a text that is, with the query, longer than the model reads: "truncate" (told in the result) or
+                "error".
+            batch_size: texts of one request, at most the server's max_batch; None: the client chooses.
+            timeout: seconds for each request.
+
+        Raises:
+            InvalidArgumentError: no texts, something else than texts; MODEL_KIND: the model is no cross-encoder;
+                TEXT_TOO_LONG with truncation="error".
+            NotFoundError: MODEL_NOT_FOUND.
+        """
+        check_text(query, "query")
+        checked = check_texts(texts)
+        policy = choose(TRUNCATIONS, truncation, "truncation")
+        bounds = batch_bounds(self._connection.limits(), batch_size).beside(len(query.encode()))
+        responses: list[RerankResponse] = []
+        for batch in batches(checked, lambda text: len(text.encode()), bounds):
+            request = RerankRequest(model=model, query=query, texts=batch, truncation=policy)
+            responses.append(self._connection.bulk(self._connection.stub.Rerank, request, timeout))
+        return pair_scores_from(responses)

@@ -74,7 +74,7 @@ class Searching(Connected):
 
         Args:
             collection: the collection.
-            queries: at least one query as in search(), or the rows of a matrix; a FilteredQuery has a filter of its own.
+            queries: at least one query as in search(), or the rows of a matrix; a BatchQuery has choices of its own.
             namespace: the partition.
             batch_size: queries of one request, at most the server's max_batch; None: the client chooses.
             timeout: seconds for each request.

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError
 from vecgate.records import Acknowledgement, Metric, Role, Truncation, WriteMode
-from vecgate.server_info import ModelState
+from vecgate.server_info import ModelKind, ModelState
 from vecgate.v1 import collection_pb2, encode_pb2, model_pb2, outcome_pb2, write_pb2
 
 Word = TypeVar("Word", bound=str)
@@ -40,6 +40,10 @@ MODEL_STATES: Mapping[model_pb2.ModelState, ModelState] = {
     model_pb2.MODEL_STATE_LOADING: ModelState.LOADING,
     model_pb2.MODEL_STATE_READY: ModelState.READY,
     model_pb2.MODEL_STATE_FAILED: ModelState.FAILED,
+}
+MODEL_KINDS: Mapping[model_pb2.ModelKind, ModelKind] = {
+    model_pb2.MODEL_KIND_ENCODER: ModelKind.ENCODER,
+    model_pb2.MODEL_KIND_CROSS_ENCODER: ModelKind.CROSS_ENCODER,
 }
 METRIC_WORDS: Mapping[collection_pb2.Metric, Metric] = {number: word for word, number in METRICS.items()}
 

@@ -8,7 +8,7 @@ from vecgate.results import Collection, CollectionInfo
 from vecgate.v1 import collection_pb2
 from vecgate.wire.choices import METRIC_WORDS, METRICS, choose
 from vecgate.wire.outcomes import model_ref_from
-from vecgate.wire.values import timestamp_from
+from vecgate.wire.values import check_dimension, timestamp_from
 
 
 def create_message(
@@ -24,18 +24,14 @@ def create_message(
     """Build the request for a new collection.
 
     Raises:
-        InvalidArgumentError: both a model and a dimension, a dimension out of range, an unknown metric or index.
+        InvalidArgumentError: a dimension out of range, an unknown metric or index.
     """
-    if model is not None and dimension is not None:
-        raise InvalidArgumentError.at(
-            "dimension", "give a model (text is encoded) or a dimension (raw vectors only), not both"
-        )
-    if dimension is not None and not 0 < dimension < 2**32:
-        raise InvalidArgumentError.at("dimension", f"{dimension} is out of range")
+    check_dimension(dimension, "dimension")
+    raw = model is None and dimension is not None
     return collection_pb2.CreateCollectionRequest(
         name=name,
-        model=None if model is None else collection_pb2.ModelChoice(name=model),
-        unbound=None if dimension is None else collection_pb2.Unbound(dimension=dimension),
+        model=None if model is None else collection_pb2.ModelChoice(name=model, dimensions=dimension),
+        unbound=collection_pb2.Unbound(dimension=dimension) if raw else None,
         metric=choose(METRICS, metric, "metric"),
         backend=backend,
         index=None if index is None else _index_message(index),

@@ -7,11 +7,21 @@ from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError, VecgateError
 from vecgate.filters import Filter
-from vecgate.records import IDS_ONLY, TEXT_AND_METADATA, ById, Fields, FilteredQuery, Queries, Query, Truncation
-from vecgate.results import Explanation, Match, ModelRef, RankedIds, SearchResult, Timings
+from vecgate.records import (
+    IDS_ONLY,
+    TEXT_AND_METADATA,
+    BatchQuery,
+    ById,
+    Fields,
+    Queries,
+    Query,
+    Rerank,
+    Truncation,
+)
+from vecgate.results import Explanation, Match, ModelRef, RankedIds, Reranking, SearchResult, Timings
 from vecgate.v1 import search_pb2
 from vecgate.wire.choices import TRUNCATIONS, choose
-from vecgate.wire.filters import filter_message, optional_filter_message
+from vecgate.wire.filters import optional_filter_message
 from vecgate.wire.outcomes import encoded_from, error_from_item, model_ref_from, timings_from
 from vecgate.wire.records import fields_message
 from vecgate.wire.values import floats_from, metadata_from, vector_from, vector_message
@@ -28,6 +38,7 @@ def options_message(
     fields: Fields = TEXT_AND_METADATA,
     exact: bool = False,
     ef: int | None = None,
+    rerank: Rerank | None = None,
     truncation: Truncation = "truncate",
     vector_fingerprint: str | None = None,
     explain: bool = False,
@@ -49,10 +60,17 @@ def options_message(
         layout=search_pb2.MATCH_LAYOUT_COLUMNS if columns else search_pb2.MATCH_LAYOUT_ROWS,
         explain=explain,
         parameters=search_pb2.SearchParameters(exact=exact, ef=ef),
+        rerank=None if rerank is None else _rerank_message(rerank),
         truncation=choose(TRUNCATIONS, truncation, "options.truncation"),
         vector_fingerprint=vector_fingerprint,
         consistency_token=consistency_token,
     )
+
+
+def _rerank_message(rerank: Rerank) -> search_pb2.Rerank:
+    if rerank.depth is not None and not 0 <= rerank.depth < 2**32:
+        raise InvalidArgumentError.at("options.rerank.depth", f"{rerank.depth} is out of range")
+    return search_pb2.Rerank(model=rerank.model, depth=rerank.depth, query=rerank.query)
 
 
 def query_message(query: Query, path: str = "query") -> search_pb2.Query:
@@ -74,7 +92,7 @@ def batch_query_messages(queries: Queries) -> list[search_pb2.BatchQuery]:
     Raises:
         InvalidArgumentError: there is none, one string was given, or as query_message, at the query's path.
     """
-    if isinstance(queries, str | ById | FilteredQuery):
+    if isinstance(queries, str | ById | BatchQuery):
         raise InvalidArgumentError.at("queries", "expected a sequence of queries, got one; write [query]")
     messages = [_batch_query_message(query, f"queries[{index}]") for index, query in enumerate(queries)]
     if not messages:
@@ -110,6 +128,7 @@ def search_result_from(message: search_pb2.SearchResult, model: ModelRef | None,
         else None,
         model=model if message.HasField("encoded") else None,
         timings=timings,
+        reranking=_reranking_from(message),
     )
 
 
@@ -121,18 +140,33 @@ def match_from(message: search_pb2.Match) -> Match:
         text=message.text if message.HasField("text") else None,
         metadata=metadata_from(message.metadata),
         vector=vector_from(message.vector) if message.HasField("vector") else None,
+        rerank_score=message.rerank_score if message.HasField("rerank_score") else None,
     )
 
 
 def ranked_ids_from(message: search_pb2.SearchResult, _model: ModelRef | None, _timings: Timings) -> RankedIds:
     """Translate the answer to one query asked as columns."""
-    return RankedIds(tuple(message.columns.ids), floats_from(message.columns.packed_scores))
+    reranking = _reranking_from(message)
+    return RankedIds(
+        tuple(message.columns.ids),
+        floats_from(message.columns.packed_scores),
+        floats_from(message.columns.packed_rerank_scores) if reranking and reranking.applied else None,
+        reranking,
+    )
 
 
-def _batch_query_message(query: Query | FilteredQuery, path: str) -> search_pb2.BatchQuery:
-    if isinstance(query, FilteredQuery):
+def _reranking_from(message: search_pb2.SearchResult) -> Reranking | None:
+    if not message.HasField("reranking"):
+        return None
+    told = message.reranking
+    return Reranking(told.applied, told.reason, model_ref_from(told.model), told.scored_count, told.truncated_count)
+
+
+def _batch_query_message(query: Query | BatchQuery, path: str) -> search_pb2.BatchQuery:
+    if isinstance(query, BatchQuery):
         return search_pb2.BatchQuery(
             query=query_message(query.query, f"{path}.query"),
-            filter=filter_message(query.filter, f"{path}.filter"),
+            filter=optional_filter_message(query.filter, f"{path}.filter"),
+            rerank_query=query.rerank_query,
         )
     return search_pb2.BatchQuery(query=query_message(query, f"{path}.query"))

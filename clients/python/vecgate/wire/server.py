@@ -6,9 +6,18 @@ from dataclasses import fields
 
 from grpc_health.v1 import health_pb2
 
-from vecgate.server_info import BackendInfo, Capabilities, Limits, ModelInfo, ModelState, ServerInfo, ServingStatus
+from vecgate.server_info import (
+    BackendInfo,
+    Capabilities,
+    Limits,
+    ModelInfo,
+    ModelKind,
+    ModelState,
+    ServerInfo,
+    ServingStatus,
+)
 from vecgate.v1 import model_pb2, server_info_pb2
-from vecgate.wire.choices import METRIC_WORDS, MODEL_STATES
+from vecgate.wire.choices import METRIC_WORDS, MODEL_KINDS, MODEL_STATES
 
 SERVING_STATUSES = {
     health_pb2.HealthCheckResponse.SERVING: ServingStatus.SERVING,
@@ -31,6 +40,10 @@ def model_info_from(message: model_pb2.ModelInfo) -> ModelInfo:
         normalized=message.normalized,
         runtime=message.runtime,
         detail=message.detail,
+        kind=MODEL_KINDS.get(message.kind, ModelKind.UNKNOWN),
+        precision=message.precision,
+        matryoshka_dimensions=tuple(message.matryoshka_dimensions),
+        memory_bytes=message.memory_bytes,
     )
 
 

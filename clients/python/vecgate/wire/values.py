@@ -20,6 +20,16 @@ PACKED = np.dtype("<f4")
 """Little-endian float32, as vectors and scores travel."""
 
 
+def check_dimension(dimension: int | None, path: str) -> None:
+    """Check that a length of vectors is one that the wire can carry; None is none.
+
+    Raises:
+        InvalidArgumentError: it is not.
+    """
+    if dimension is not None and not 0 < dimension < 2**32:
+        raise InvalidArgumentError.at(path, f"{dimension} is out of range")
+
+
 def value_message(value: MetadataInput, path: str) -> metadata_pb2.Value:
     """Translate one metadata value or filter operand that is not None.
 
