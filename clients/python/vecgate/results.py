@@ -38,12 +38,9 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """How a text was read.
+    """How a text was read: tokens the model read, special tokens included, and whether the text was cut.
 
-    Attributes:
-        tokens: the model read, special tokens included.
-        truncated: the text was longer than the model reads, and was cut.
-        reused: the model did not run for it: its vector was known already.
+    `reused`: the model did not run, because the server had the vector of this text already.
     """
 
     tokens: int
@@ -59,7 +56,7 @@ class Embeddings:
         vectors: float32, shape (n, dimension).
         tokens: int64, shape (n,): tokens the model read of each text.
         truncated: bool, shape (n,): the text was longer than the model reads.
-        reused: bool, shape (n,): the model did not run for the text: its vector was known already.
+        reused: bool, shape (n,): the model did not run for the text, because the server had its vector already.
         model: what made them.
         timings: where the time went, summed over the requests that were needed.
     """
@@ -245,7 +242,6 @@ class UpsertResult:
         consistency_token: a read that carries it sees this write; "" if nothing was sent.
         model: what encoded the texts; None if nothing was encoded.
         timings: where the time went, summed over the requests that were needed.
-        reused: how many texts were not encoded, for their vectors were known already.
     """
 
     stored: int
@@ -256,7 +252,6 @@ class UpsertResult:
     consistency_token: str
     model: ModelRef | None
     timings: Timings
-    reused: int = 0
 
     def raise_for_failures(self) -> None:
         """Do nothing if every record was stored.

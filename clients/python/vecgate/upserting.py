@@ -59,7 +59,6 @@ class UpsertTally:
         self._failures: list[RecordFailure] = []
         self._truncated: list[str] = []
         self._tokens = 0
-        self._reused = 0
         self._searchable = True
         self._consistency_token = ""
         self._model: ModelRef | None = None
@@ -109,7 +108,6 @@ class UpsertTally:
                 continue
             self._stored += 1
             self._tokens += outcome.encoded.tokens
-            self._reused += outcome.encoded.reused
             if outcome.encoded.truncated:
                 self._truncated.append(outcome.id)
         self._searchable = self._searchable and response.searchable
@@ -129,7 +127,6 @@ class UpsertTally:
             consistency_token=self._consistency_token,
             model=self._model,
             timings=self._timings,
-            reused=self._reused,
         )
 
     def _sendable(

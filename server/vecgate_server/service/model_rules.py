@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vecgate_backends.errors import InvalidArgumentError
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, ModelBinding
 from vecgate_server.encoders.base import CrossEncoder, Encoder, ModelDescription, Models
 from vecgate_server.encoders.matryoshka import ShortenedEncoder, shortened
 from vecgate_server.errors import (
@@ -80,22 +80,30 @@ async def bound_encoder(models: Models, spec: CollectionSpec) -> Encoder:
         raise ModelMismatchError(
             f"collection {spec.name!r} is bound to model {spec.model.name!r}, which this server is not configured for"
         ) from None
-    model = encoder.description
+    loaded = encoder.description
+    bound = bound_description(loaded, spec.model, spec)
+    return encoder if bound is loaded else ShortenedEncoder(encoder, bound.dimension)
+
+
+def bound_description(loaded: ModelDescription, binding: ModelBinding, spec: CollectionSpec) -> ModelDescription:
+    """Describe the model of a collection, with vectors of the collection's dimension, from the one loaded under its name.
+
+    Raises:
+        ModelMismatchError: the loaded one is another, or its vectors may no longer be cut to that dimension.
+    """
     # A collection of whole vectors has the model's own dimension, or else another model's fingerprint.
-    fitting = shortened(model, min(spec.dimension, model.dimension))
-    if fitting.fingerprint != spec.model.fingerprint:
+    model = shortened(loaded, min(spec.dimension, loaded.dimension))
+    if model.fingerprint != binding.fingerprint:
         raise ModelMismatchError(
-            f"collection {spec.name!r} is bound to {spec.model.name!r} with fingerprint {spec.model.fingerprint}, "
-            f"but the model loaded under that name has {fitting.fingerprint}; their vectors cannot be compared"
+            f"collection {spec.name!r} is bound to {binding.name!r} with fingerprint {binding.fingerprint}, "
+            f"but the model loaded under that name has {model.fingerprint}; their vectors cannot be compared"
         )
-    if fitting is model:
-        return encoder
-    if spec.dimension not in model.matryoshka_dimensions:
+    if model is not loaded and model.dimension not in loaded.matryoshka_dimensions:
         raise ModelMismatchError(
-            f"collection {spec.name!r} holds vectors of {spec.model.name!r} cut to {spec.dimension} components, but this "
-            f"server is configured for {model.dimension}, {_lengths(model)}"
+            f"collection {spec.name!r} holds vectors of {binding.name!r} cut to {spec.dimension} components, but this "
+            f"server is configured for {loaded.dimension}, {_lengths(loaded)}"
         )
-    return ShortenedEncoder(encoder, spec.dimension)
+    return model
 
 
 def check_vector_fingerprint(fingerprint: str | None, spec: CollectionSpec, path: str) -> None:

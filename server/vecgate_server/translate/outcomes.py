@@ -27,9 +27,7 @@ def timings_to_wire(clock: CallClock) -> Timings:
 def encoded_text_to_wire(encoding: Encoding, row: int) -> EncodedText:
     """Write how text `row` of a call was read."""
     return EncodedText(
-        tokens=int(encoding.tokens[row]),
-        truncated=bool(encoding.truncated[row]),
-        reused=bool(encoding.reused[row]),
+        tokens=int(encoding.tokens[row]), truncated=bool(encoding.truncated[row]), reused=bool(encoding.reused[row])
     )
 
 
