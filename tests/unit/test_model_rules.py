@@ -8,7 +8,7 @@ import pytest
 
 from vecgate_backends.records import CollectionSpec, ModelBinding
 from vecgate_server.encoders.base import CrossEncoder, Encoder, Encoding, ModelDescription, ModelStatus
-from vecgate_server.encoders.matryoshka import shortened
+from vecgate_server.encoders.shortened_vectors import shortened
 from vecgate_server.errors import (
     CollectionUnboundError,
     DimensionsUnsupportedError,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import CollectionSpec, ModelBinding
 from vecgate_server.encoders.base import CrossEncoder, Encoder, ModelDescription, Models
-from vecgate_server.encoders.matryoshka import ShortenedEncoder, shortened
+from vecgate_server.encoders.shortened_vectors import ShortenedEncoder, shortened
 from vecgate_server.errors import (
     CollectionUnboundError,
     DimensionsUnsupportedError,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vecgate_server.encoders.base import EncodeTimings, Encoding, LongText, ModelDescription, Role
-from vecgate_server.encoders.matryoshka import ShortenedEncoder, cut, shortened
+from vecgate_server.encoders.shortened_vectors import ShortenedEncoder, cut, shortened
 
 MODEL = ModelDescription(
     "m", "sha256:aa", 4, 8, "q: ", "", normalized=True, runtime="none", source="test", matryoshka_dimensions=(1, 2)
