@@ -51,10 +51,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=64,
-        num_labels=1,
         # Of the usual 0.02 all texts would have nearly the same score.
         initializer_range=1.0,
     )
+    config.num_labels = 1
     BertForSequenceClassification(config).save_pretrained(plain)
     CrossEncoder(str(plain), max_length=MAX_TOKENS, device="cpu").save_pretrained(str(saved))
     return saved

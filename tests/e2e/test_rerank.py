@@ -269,7 +269,7 @@ async def test_the_best_of_the_first_matches_comes_first(rerank_stub: VectorSear
     ],
 )
 async def test_depth_bounds_what_is_scored_and_top_k_what_is_answered(
-    rerank_stub: VectorSearchServiceAsyncStub, choices: dict[str, int], found: list[str], scored: int
+    rerank_stub: VectorSearchServiceAsyncStub, choices: dict[str, Any], found: list[str], scored: int
 ) -> None:
     result = (await rerank_stub.Search(search("7", **choices))).result
     assert (ids(result), result.reranking.scored_count) == (found, scored)
@@ -514,7 +514,7 @@ async def test_the_client_reranks_any_number_of_texts(address: str, models: TwoM
         scored = await client.rerank("scorer", "7", [str(number) for number in range(12)])
         assert scored.scores.tolist() == [-abs(number - 7) for number in range(12)]
         assert scored.best_first[:4] == (7, 6, 8, 5)
-        assert (scored.tokens.tolist(), scored.truncated.any()) == ([2] * 10 + [3] * 2, False)
+        assert (scored.tokens.tolist(), scored.truncated.tolist()) == ([2] * 10 + [3] * 2, [False] * 12)
         assert (scored.model.name, scored.timings.rerank_ns) == ("scorer", 90)
         assert [len(texts) for _, texts in models.scorer.scored] == [5, 5, 2]
         with pytest.raises(vecgate.InvalidArgumentError, match="TEXT_TOO_LONG"):
@@ -539,7 +539,11 @@ async def test_the_client_s_results_carry_both_scores_and_what_came_of_reranking
 
 
 async def test_the_client_s_batches_are_reranked_query_by_query(address: str) -> None:
-    queries = ["7", vecgate.BatchQuery([1.0, 0.0], rerank_query="1"), vecgate.BatchQuery("9", filter="exists(none)")]
+    queries: list[Any] = [
+        "7",
+        vecgate.BatchQuery([1.0, 0.0], rerank_query="1"),
+        vecgate.BatchQuery("9", filter="exists(none)"),
+    ]
     async with AsyncClient(address) as client:
         batch = await client.search_batch("numbers", queries, rerank=vecgate.Rerank("scorer"), top_k=1)
         assert [[match.id for match in result] for result in batch.results()] == [["e"], ["a"], []]
