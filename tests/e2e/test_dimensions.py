@@ -97,7 +97,7 @@ async def test_encode_gives_the_first_components_at_length_1_and_a_fingerprint_o
         assert (same.embeddings, same.model) == (whole.embeddings, whole.model)
         short = await stub.Encode(EncodeRequest(texts=texts, role=ROLE_DOCUMENT, dimensions=2))
         vectors = np.stack([np.frombuffer(each.vector.packed, "<f4") for each in short.embeddings])
-        np.testing.assert_allclose(vectors, [[0.6, 0.8], [-0.8, 0.6], [0, 0]], rtol=1e-6)
+        np.testing.assert_allclose(vectors, np.array([[0.6, 0.8], [-0.8, 0.6], [0, 0]]), rtol=1e-6)
         assert short.model.name == "four"
         assert short.model.fingerprint not in {"", whole.model.fingerprint}
 
