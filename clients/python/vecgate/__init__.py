@@ -50,21 +50,16 @@ if TYPE_CHECKING:
         CollectionListing,
         Embeddings,
         EncodedText,
-        Explanation,
         FieldStats,
         GetResult,
-        Match,
         ModelRef,
         PairScores,
-        RankedIds,
         RecordFailure,
-        Reranking,
-        SearchBatchResult,
-        SearchResult,
         StoredRecord,
         Timings,
         UpsertResult,
     )
+    from vecgate.search_results import Explanation, Match, RankedIds, Reranking, SearchBatchResult, SearchResult
     from vecgate.server_info import (
         BackendInfo,
         Capabilities,
@@ -154,8 +149,9 @@ _NAMES_BY_MODULE = {
     "UnknownError VecgateError",
     "filters": "Filter expression field",
     "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex Record Rerank SearchOptions",
-    "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText Explanation FieldStats GetResult Match "
-    "ModelRef PairScores RankedIds RecordFailure Reranking SearchBatchResult SearchResult StoredRecord Timings UpsertResult",
+    "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText FieldStats GetResult ModelRef "
+    "PairScores RecordFailure StoredRecord Timings UpsertResult",
+    "search_results": "Explanation Match RankedIds Reranking SearchBatchResult SearchResult",
     "server_info": "BackendInfo Capabilities Limits ModelInfo ModelKind ModelState ServerInfo ServingStatus",
     "timestamps": "Timestamp",
 }

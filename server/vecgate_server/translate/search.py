@@ -18,7 +18,7 @@ from vecgate_server.errors import NotYetError
 from vecgate_server.translate.enums import MATCHES_AS_COLUMNS, TRUNCATION_ON_READ
 from vecgate_server.translate.filters import filter_from_wire
 from vecgate_server.translate.metadata import metadata_to_wire, value_to_wire
-from vecgate_server.translate.records import return_fields
+from vecgate_server.translate.records import ReturnFields, return_fields
 from vecgate_server.translate.vectors import floats_to_bytes, vector_to_wire
 from vecgate_server.validate import argument_rules
 
@@ -88,12 +88,8 @@ def search_plan(message: wire.SearchOptions, path: str, limits: LimitSettings) -
     for field, reason in NOT_YET.items():
         if message.HasField(field):
             raise NotYetError(f"{path}.{field}: {reason}")
-    chosen = return_fields(message.fields if message.HasField("fields") else None, f"{path}.fields")
     as_columns = argument_rules.choice(message.layout, MATCHES_AS_COLUMNS, f"{path}.layout")
-    if as_columns:
-        if message.HasField("fields") and not chosen.fields.nothing:
-            raise InvalidArgumentError.at(f"{path}.fields", "columns carry ids and scores only; leave it out")
-        chosen = replace(chosen, fields=IDS_ONLY)
+    chosen = _fields(message, as_columns, f"{path}.fields")
     top_k = argument_rules.count_up_to(
         message.top_k if message.HasField("top_k") else None,
         f"{path}.top_k",
@@ -176,6 +172,15 @@ def _rerank(message: wire.Rerank, top_k: int, path: str, limits: LimitSettings) 
     if message.HasField("query"):
         query = argument_rules.text(message.query, f"{path}.query", limits.max_text_bytes)
     return RerankChoice(message.model, depth, query)
+
+
+def _fields(message: wire.SearchOptions, as_columns: bool, path: str) -> ReturnFields:
+    chosen = return_fields(message.fields if message.HasField("fields") else None, path)
+    if not as_columns:
+        return chosen
+    if message.HasField("fields") and not chosen.fields.nothing:
+        raise InvalidArgumentError.at(path, "columns carry ids and scores only; leave it out")
+    return replace(chosen, fields=IDS_ONLY)
 
 
 def _threshold(message: wire.SearchOptions, path: str) -> float | None:

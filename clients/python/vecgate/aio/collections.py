@@ -31,8 +31,7 @@ class AsyncCollections(AsyncConnected):
         Args:
             name: 1 to 45 of lower-case letters, digits and inner hyphens.
             model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
-            dimension: length of its vectors. Without a model it makes the collection unbound: it takes raw vectors only.
-                With one, its vectors are cut to that length (Matryoshka).
+            dimension: length of its vectors. Alone: it takes raw vectors only. With a model: they are cut (Matryoshka).
             metric: "cosine", "dot" or "euclidean".
             backend: where it lives; None: the server's default backend.
             index: FlatIndex() or HnswIndex(...); None: the backend chooses by size.

@@ -33,10 +33,8 @@ class AsyncEncoding(AsyncConnected):
     ) -> Embeddings:
         """Turn texts into vectors and store nothing.
 
-        Any number of texts is cut into requests of a size the server takes.
-
         Args:
-            texts: at least one; empty text is text.
+            texts: at least one, any number; empty text is text.
             role: "document" for what is to be found, "query" for what to search with: models may treat them differently.
             model: None: the server's default model.
             dimensions: how many components vectors are cut to, for a model that was trained for it (Matryoshka); None: all.

@@ -10,7 +10,7 @@ from typing import Unpack
 from vecgate.aio.connection import AsyncConnected
 from vecgate.batching import batch_bounds, batches
 from vecgate.records import Queries, Query, SearchOptions
-from vecgate.results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
+from vecgate.search_results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
 from vecgate.v1 import search_pb2
 from vecgate.wire.outcomes import model_ref_from, timings_from
 from vecgate.wire.search import (

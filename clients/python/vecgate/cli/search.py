@@ -8,7 +8,7 @@ from vecgate.cli.display import metadata_words, print_json, print_table, snippet
 from vecgate.cli.options import collection_option, filter_option, json_option, namespace_option, with_client
 from vecgate.client import Client
 from vecgate.records import ById, Rerank
-from vecgate.results import Match, Reranking, SearchResult
+from vecgate.search_results import Match, Reranking, SearchResult
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Unpack
 from vecgate.batching import batch_bounds, batches
 from vecgate.client.connection import Connected
 from vecgate.records import Queries, Query, SearchOptions
-from vecgate.results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
+from vecgate.search_results import RankedIds, SearchBatchResult, SearchResult, all_or_first_error
 from vecgate.v1 import search_pb2
 from vecgate.wire.outcomes import model_ref_from, timings_from
 from vecgate.wire.search import (

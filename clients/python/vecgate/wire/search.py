@@ -18,7 +18,8 @@ from vecgate.records import (
     Rerank,
     Truncation,
 )
-from vecgate.results import Explanation, Match, ModelRef, RankedIds, Reranking, SearchResult, Timings
+from vecgate.results import ModelRef, Timings
+from vecgate.search_results import Explanation, Match, RankedIds, Reranking, SearchResult
 from vecgate.v1 import search_pb2
 from vecgate.wire.choices import TRUNCATIONS, choose
 from vecgate.wire.filters import optional_filter_message
