@@ -31,14 +31,6 @@ def encoded_text_to_wire(encoding: Encoding, row: int) -> EncodedText:
     )
 
 
-def encoded_pairs_to_wire(scored: PairScores) -> list[EncodedText]:
-    """Write how the pairs of a rerank call were read."""
-    return [
-        EncodedText(tokens=tokens, truncated=truncated)
-        for tokens, truncated in zip(scored.tokens.tolist(), scored.truncated.tolist(), strict=True)
-    ]
-
-
 def model_ref_to_wire(model: ModelDescription) -> ModelRef:
     """Name a loaded model."""
     return ModelRef(name=model.name, fingerprint=model.fingerprint)
@@ -63,6 +55,14 @@ def model_info_to_wire(status: ModelStatus) -> ModelInfo:
         info.runtime = loaded.runtime
         info.detail = status.detail or "; ".join(filter(None, (loaded.source, loaded.runtime_reason)))
     return info
+
+
+def encoded_pairs_to_wire(scored: PairScores) -> list[EncodedText]:
+    """Write how the pairs of a rerank call were read."""
+    return [
+        EncodedText(tokens=tokens, truncated=truncated)
+        for tokens, truncated in zip(scored.tokens.tolist(), scored.truncated.tolist(), strict=True)
+    ]
 
 
 def index_to_wire(index: IndexConfig | None) -> collection_pb2.IndexConfig | None:

@@ -40,18 +40,12 @@ class AsyncCollections(AsyncConnected):
 
         Raises:
             AlreadyExistsError: COLLECTION_EXISTS, or, with `exist_ok`, one of other settings.
-            InvalidArgumentError: a bad name or index; MODEL_KIND for a cross-encoder.
+            InvalidArgumentError: a bad name or index; MODEL_KIND.
             NotFoundError: MODEL_NOT_FOUND, BACKEND_NOT_FOUND.
             UnimplementedError: DIMENSIONS_UNSUPPORTED: the model's vectors cannot be cut to that length.
         """
         request = create_message(
-            name,
-            model=model,
-            dimension=dimension,
-            metric=metric,
-            backend=backend,
-            index=index,
-            exist_ok=exist_ok,
+            name, model=model, dimension=dimension, metric=metric, backend=backend, index=index, exist_ok=exist_ok
         )
         response = await self._connection.admin(self._connection.stub.CreateCollection, request, timeout)
         return collection_from(response.collection)
