@@ -6,7 +6,7 @@ Model binding: text meets a collection's vectors only through the very model the
 from __future__ import annotations
 
 from vecgate_backends.errors import InvalidArgumentError
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, ModelBinding
 from vecgate_server.encoders.base import Encoder, ModelDescription, Models
 from vecgate_server.errors import (
     CollectionUnboundError,
@@ -35,13 +35,30 @@ async def bound_encoder(models: Models, spec: CollectionSpec) -> Encoder:
         raise ModelMismatchError(
             f"collection {spec.name!r} is bound to model {spec.model.name!r}, which this server is not configured for"
         ) from None
-    loaded = encoder.description.fingerprint
-    if loaded != spec.model.fingerprint:
-        raise ModelMismatchError(
-            f"collection {spec.name!r} is bound to {spec.model.name!r} with fingerprint {spec.model.fingerprint}, "
-            f"but the model loaded under that name has {loaded}; their vectors cannot be compared"
-        )
+    _check_binding(encoder.description, spec.model, spec.name)
     return encoder
+
+
+async def bound_model(models: Models, spec: CollectionSpec) -> ModelDescription:
+    """Describe a collection's model; it is loaded only if it never was, so that one that is away may stay away.
+
+    Raises:
+        CollectionUnboundError, ModelMismatchError, ModelUnavailableError: as bound_encoder.
+    """
+    if spec.model is not None:
+        for status in models.statuses():
+            if status.name == spec.model.name and status.description is not None:
+                _check_binding(status.description, spec.model, spec.name)
+                return status.description
+    return (await bound_encoder(models, spec)).description
+
+
+def _check_binding(loaded: ModelDescription, bound: ModelBinding, collection: str) -> None:
+    if loaded.fingerprint != bound.fingerprint:
+        raise ModelMismatchError(
+            f"collection {collection!r} is bound to {bound.name!r} with fingerprint {bound.fingerprint}, "
+            f"but the model loaded under that name has {loaded.fingerprint}; their vectors cannot be compared"
+        )
 
 
 def check_vector_fingerprint(fingerprint: str | None, spec: CollectionSpec, path: str) -> None:

@@ -25,7 +25,9 @@ def timings_to_wire(clock: CallClock) -> Timings:
 
 def encoded_text_to_wire(encoding: Encoding, row: int) -> EncodedText:
     """Write how text `row` of a call was read."""
-    return EncodedText(tokens=int(encoding.tokens[row]), truncated=bool(encoding.truncated[row]))
+    return EncodedText(
+        tokens=int(encoding.tokens[row]), truncated=bool(encoding.truncated[row]), reused=bool(encoding.reused[row])
+    )
 
 
 def model_ref_to_wire(model: ModelDescription) -> ModelRef:

@@ -34,7 +34,7 @@ def model_ref_from(message: model_pb2.ModelRef) -> ModelRef:
 
 def encoded_from(message: outcome_pb2.EncodedText) -> EncodedText:
     """Translate how a text was read."""
-    return EncodedText(message.tokens, message.truncated)
+    return EncodedText(message.tokens, message.truncated, message.reused)
 
 
 def error_from_item(message: outcome_pb2.ItemError, *, sent_at: str, known_at: str) -> VecgateError:
