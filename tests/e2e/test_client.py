@@ -215,6 +215,7 @@ def test_the_server_tells_what_it_is(client: Client) -> None:
     info = client.server_info()
     assert info.default_backend == "memory"
     assert [backend.capabilities.index_kinds for backend in info.backends] == [("flat",)]
+    assert [backend.capabilities.encoding_stamps for backend in info.backends] == [True]
     assert info.limits.max_batch > 0
     assert info.default_model in [model.name for model in client.list_models()]
     assert client.health() is ServingStatus.SERVING

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 PAGE_BYTES = 8192
 """Five vectors of 384 dimensions fit one page; pages of 4096 bytes would waste a quarter."""
+READER_LEAVES_MS = 100
+"""Wait for readers before a log that they need is left to grow: each read of the event loop's ends far sooner."""
 CHECKED_BYTES = 64 * 2**20
 """Files up to this size get SQLite's quick check when opened: about 0.2 s. Larger ones would hold up the start."""
 
@@ -133,9 +135,9 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def empty_log(connection: sqlite3.Connection) -> bool:
-    """Copy the write-ahead log into the file and empty it; False at once if a reader, such as another program, still needs it."""
+    """Copy the write-ahead log into the file and empty it; False if a reader, such as another program, goes on needing it."""
     (waits,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute(f"PRAGMA busy_timeout = {READER_LEAVES_MS}")
     try:
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
