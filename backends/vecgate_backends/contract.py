@@ -14,6 +14,10 @@ Invariants, proved by the conformance suite:
    stored nothing. Inputs are never mutated.
 6. A read that carries the token of a write sees that write.
 7. `vector` of a Record is the original as written, whatever the index keeps.
+8. An encoding stamp is opaque: bytes, a hundred at most, that the server writes beside a vector which it encoded itself, so that it can tell
+   later whether the text changed. It is part of the record (replaced and removed with it, untouched by update_metadata, as durable) and
+   seen by nobody else: not in metadata, filters, listings or statistics. A backend that keeps stamps returns them byte for byte when
+   get asks for them. One that does not (Capabilities.encoding_stamps) is given none, ignores them, and returns b"".
 
 The caller has validated: names and ids, dtype float32, C order, shape (n, dimension), finite, not zero under COSINE, metadata of the
 types of records.MetadataValue, top_k >= 1. Backends check shape again (DimensionMismatchError), because it is cheap.
@@ -57,6 +61,7 @@ class Capabilities:
     consistency_tokens: bool = True
     filtered_writes: bool = True
     field_stats: bool = True
+    encoding_stamps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

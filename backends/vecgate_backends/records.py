@@ -111,36 +111,53 @@ class CollectionSize:
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """Records to write, as columns of one length; row i of `vectors` belongs to ids[i]. An id may come twice."""
+    """Records to write, as columns of one length; row i of `vectors` belongs to ids[i]. An id may come twice.
+
+    Attributes:
+        encoding_stamps: opaque bytes that stay with a record until it is replaced, b"" for none; or empty: no record has one.
+    """
 
     ids: Sequence[str]
     vectors: FloatMatrix
     texts: Sequence[str | None]
     metadata: Sequence[Metadata]
+    encoding_stamps: Sequence[bytes] = ()
+
+    def encoding_stamp(self, row: int) -> bytes:
+        """Return the encoding stamp of one row, b"" for none."""
+        return self.encoding_stamps[row] if self.encoding_stamps else b""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record, with the fields that were asked for; `vector` is the original, as it was written."""
+    """A stored record, with the fields that were asked for; `vector` is the original, as it was written.
+
+    `encoding_stamp` is b"" if there is none, if it was not asked for, and where the backend keeps none.
+    """
 
     id: str
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
     vector: FloatVector | None = None
+    encoding_stamp: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Which parts of a record to return beside its id. `metadata`: all, none, or these names."""
+    """Which parts of a record to return beside its id. `metadata`: all, none, or these names.
+
+    `encoding_stamp` is asked of Collection.get alone.
+    """
 
     text: bool = True
     metadata: bool | frozenset[str] = True
     vector: bool = False
+    encoding_stamp: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether ids alone are wanted, so that no record need be read."""
-        return not (self.text or self.vector or self.metadata)
+        return not (self.text or self.vector or self.metadata or self.encoding_stamp)
 
 
 IDS_ONLY = Fields(text=False, metadata=False, vector=False)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vecgate_backends.contract import Collection
+from vecgate_backends.contract import Capabilities, Collection
 from vecgate_backends.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
@@ -37,10 +37,11 @@ class LocatedSpec:
 
 @dataclass(frozen=True, slots=True)
 class LocatedCollection:
-    """An open collection and the name of the backend that holds it."""
+    """An open collection, the name of the backend that holds it, and what that backend can do."""
 
     backend: str
     collection: Collection
+    capabilities: Capabilities
 
     @property
     def spec(self) -> CollectionSpec:
@@ -131,7 +132,7 @@ class Directory:
                 away = away or fault
                 continue
             self._last_seen[name] = each.name
-            return LocatedCollection(each.name, collection)
+            return LocatedCollection(each.name, collection, each.capabilities)
         if away is not None:
             raise away
         self._last_seen.pop(name, None)

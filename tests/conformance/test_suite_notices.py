@@ -15,6 +15,7 @@ from vecgate_backends.answers import ChangeResult, Hits, Page, WriteResult
 from vecgate_backends.conformance import (
     Case,
     concurrency,
+    encoding_stamps,
     filters,
     lifecycle,
     namespaces,
@@ -189,6 +190,32 @@ class ShapesAreNotChecked(MemoryCollection):
         return await super().upsert(namespace, replace(batch, vectors=rows), **levels)
 
 
+class StampsOutliveTheirRecord(MemoryCollection):
+    async def upsert(self, namespace: str, batch: RecordBatch, **levels: Any) -> WriteResult:
+        before = self._namespaces.get(namespace, {})
+        old = [before[name].encoding_stamp if name in before else b"" for name in batch.ids]
+        stamps = [batch.encoding_stamp(row) or old[row] for row in range(len(batch.ids))]
+        return await super().upsert(namespace, replace(batch, encoding_stamps=stamps), **levels)
+
+
+class StampsAreText(MemoryCollection):
+    async def upsert(self, namespace: str, batch: RecordBatch, **levels: Any) -> WriteResult:
+        stamps = [stamp.decode(errors="ignore").encode() for stamp in batch.encoding_stamps]
+        return await super().upsert(namespace, replace(batch, encoding_stamps=stamps), **levels)
+
+
+class UpdatingMetadataDropsStamps(MemoryCollection):
+    async def update_metadata(self, namespace: str, *what: Any, **levels: Any) -> ChangeResult:
+        records = self._namespaces[namespace]
+        records.update({name: replace(record, encoding_stamp=b"") for name, record in records.items()})
+        return await super().update_metadata(namespace, *what, **levels)
+
+
+class EveryReadShowsStamps(MemoryCollection):
+    async def list_records(self, *what: Any, fields: Fields, **how: Any) -> Page:
+        return await super().list_records(*what, fields=replace(fields, encoding_stamp=True), **how)
+
+
 Noticing = Callable[[Store], Awaitable[None]]
 EVERY_SELECTOR = writes.SELECTORS["everything"]
 DEFECTS: Mapping[type[MemoryCollection], Noticing] = {
@@ -219,6 +246,16 @@ DEFECTS: Mapping[type[MemoryCollection], Noticing] = {
     EmptyTextIsNone: lambda store: reads.TestGet().test_empty_text_is_not_the_absence_of_text(store),
     ADryRunRemoves: lambda store: writes.TestDelete().test_a_dry_run_counts_and_removes_nothing(store, *EVERY_SELECTOR),
     PagesAreOffsets: lambda store: reads.TestList().test_what_exists_throughout_is_listed_once_while_writes_go_on(
+        store
+    ),
+    StampsOutliveTheirRecord: lambda store: (
+        encoding_stamps.TestEncodingStamps().test_a_replacement_replaces_the_stamp_or_removes_it(store)
+    ),
+    StampsAreText: lambda store: encoding_stamps.TestEncodingStamps().test_stamps_come_back_byte_for_byte(store),
+    UpdatingMetadataDropsStamps: lambda store: (
+        encoding_stamps.TestEncodingStamps().test_updating_metadata_keeps_the_stamp(store)
+    ),
+    EveryReadShowsStamps: lambda store: encoding_stamps.TestEncodingStamps().test_nobody_sees_a_stamp_who_did_not_ask(
         store
     ),
     TokensAreIgnored: lambda store: tokens.TestTokens().test_a_token_of_another_collection_is_refused(

@@ -215,6 +215,7 @@ def test_the_server_tells_what_it_is(client: Client) -> None:
     info = client.server_info()
     assert info.default_backend == "memory"
     assert [backend.capabilities.index_kinds for backend in info.backends] == [("flat",)]
+    assert [backend.capabilities.encoding_stamps for backend in info.backends] == [True]
     assert info.limits.max_batch > 0
     assert info.default_model in [model.name for model in client.list_models()]
     assert client.health() is ServingStatus.SERVING
@@ -279,4 +280,7 @@ def test_a_text_too_long_fails_alone_unless_cutting_was_asked_for(model_server: 
         refused = client.upsert(collection, records)
         assert [(failure.id, failure.error.reason) for failure in refused.failures] == [("long", "TEXT_TOO_LONG")]
         cut = client.upsert(collection, records, truncation="truncate")
-        assert (cut.stored, cut.truncated) == (2, ("long",))
+        assert (cut.stored, cut.truncated, cut.reused) == (2, ("long",), 1)
+        again = client.upsert(collection, records, truncation="truncate")
+        assert (again.stored, again.truncated, again.reused) == (2, ("long",), 2)
+        assert (again.tokens, again.model, again.timings.encode_ns) == (cut.tokens, cut.model, 0)

@@ -32,7 +32,7 @@ class Store:
             raise UnavailableError("gone")
         self.sent += [record.id for record in records]
         self.stored |= {record.id: record for record in records}
-        return UpsertResult(len(records), (), (), 0, True, "", None, Timings())
+        return UpsertResult(len(records), (), (), 0, 0, True, "", None, Timings())
 
 
 def write_rows(path: Path, number: int, *, bad: frozenset[int] = frozenset()) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from vecgate_backends.records import CollectionSpec, ModelBinding
-from vecgate_server.encoders.base import CrossEncoder, Encoder, Encoding, ModelDescription, ModelStatus
+from vecgate_server.encoders.base import CrossEncoder, Encoder, Encoding, ModelDescription, ModelState, ModelStatus
 from vecgate_server.encoders.shortened_vectors import shortened
 from vecgate_server.errors import (
     CollectionUnboundError,
@@ -18,6 +18,7 @@ from vecgate_server.errors import (
 )
 from vecgate_server.service.model_rules import (
     bound_encoder,
+    bound_model,
     check_vector_fingerprint,
     named_cross_encoder,
     named_encoder,
@@ -134,6 +135,33 @@ async def test_a_wrong_name_is_refused_at_its_path() -> None:
     with pytest.raises(ModelKindError) as raised:
         await named_cross_encoder(SmallModels(), "small", "rerank.model")
     assert raised.value.violations[0].field == "rerank.model"
+
+
+class KnownModels(SmallModels):
+    """One model, called small, that was loaded before and must not be again."""
+
+    async def encoder(self, name: str | None) -> Encoder:
+        raise AssertionError(f"{name} was loaded")
+
+    def statuses(self) -> Sequence[ModelStatus]:
+        never_loaded = ModelStatus("large", is_default=True, state=ModelState.AVAILABLE)
+        known = ModelStatus(
+            "small", is_default=False, state=ModelState.AVAILABLE, description=SmallModels().small.description
+        )
+        return [never_loaded, known]
+
+
+async def test_the_binding_is_checked_without_loading_a_model_that_is_known() -> None:
+    assert await bound_model(KnownModels(), BOUND) == SmallModels().small.description
+    retrained = CollectionSpec("bound", 3, model=ModelBinding("small", "sha256:bb"))
+    with pytest.raises(ModelMismatchError, match=r"sha256:bb.*sha256:aa"):
+        await bound_model(KnownModels(), retrained)
+    with pytest.raises(AssertionError, match="large was loaded"):
+        await bound_model(KnownModels(), CollectionSpec("bound", 3, model=ModelBinding("large", "sha256:aa")))
+    for models in (SmallModels(), KnownModels()):
+        with pytest.raises(CollectionUnboundError):
+            await bound_model(models, UNBOUND)
+    assert await bound_model(SmallModels(), BOUND) == SmallModels().small.description
 
 
 def test_a_fingerprint_of_vectors_must_be_the_collection_s() -> None:

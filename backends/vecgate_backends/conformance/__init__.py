@@ -13,6 +13,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in pkgut
 
 from vecgate_backends.conformance.case import Case, Gap, GapKind
 from vecgate_backends.conformance.concurrency import TestConcurrency
+from vecgate_backends.conformance.encoding_stamps import TestEncodingStamps
 from vecgate_backends.conformance.field_stats import TestFieldStats
 from vecgate_backends.conformance.filters import TestFilters, TestRandomFilters
 from vecgate_backends.conformance.fixtures import pytest_generate_tests, reopenable_store, store
@@ -37,6 +38,7 @@ __all__ = [
     "TestConcurrency",
     "TestCount",
     "TestDelete",
+    "TestEncodingStamps",
     "TestFieldStats",
     "TestFilters",
     "TestGet",

@@ -46,13 +46,15 @@ def batch_of(
     vectors: FloatMatrix | None = None,
     texts: Sequence[str | None] | None = None,
     metadata: Sequence[Metadata] | None = None,
+    encoding_stamps: Sequence[bytes] = (),
 ) -> RecordBatch:
-    """Build a batch; what is left out is random vectors, no text, no metadata."""
+    """Build a batch; what is left out is random vectors, no text, no metadata, no encoding stamps."""
     return RecordBatch(
         ids=ids,
         vectors=random_vectors(len(ids)) if vectors is None else vectors,
         texts=[None] * len(ids) if texts is None else texts,
         metadata=[NO_METADATA] * len(ids) if metadata is None else metadata,
+        encoding_stamps=encoding_stamps,
     )
 
 

@@ -36,6 +36,7 @@ class Row:
     vector: int
     text: str | None
     metadata: Metadata
+    encoding_stamp: bytes
 
 
 class Operation(Protocol):
@@ -60,6 +61,7 @@ class Write:
             vectors=VECTORS[[row.vector for row in self.rows]],
             texts=[row.text for row in self.rows],
             metadata=[row.metadata for row in self.rows],
+            encoding_stamps=[row.encoding_stamp for row in self.rows],
         )
         collection = await store.backend.collection(NAME)
         result = await upsert(collection, batch, namespace=self.namespace, mode=self.mode)
@@ -71,7 +73,8 @@ class Write:
                 (WriteMode.UPDATE, False): RecordNotFoundError,
             }.get((self.mode, row.id in records), type(None))
             if error is type(None):
-                records[row.id] = Record(row.id, row.text, dict(row.metadata), VECTORS[row.vector])
+                kept = row.encoding_stamp if store.backend.capabilities.encoding_stamps else b""
+                records[row.id] = Record(row.id, row.text, dict(row.metadata), VECTORS[row.vector], kept)
             expected.append(error)
         assert [type(error) for error in result.errors] == expected
 
@@ -155,7 +158,8 @@ def selected(records: Mapping[str, Record], selector: Selector) -> list[Record]:
 _namespaces = st.sampled_from(NAMESPACES)
 _ids = st.sampled_from(IDS)
 _texts = st.sampled_from((None, "", "text", "日本語"))
-_rows = st.builds(Row, _ids, st.integers(0, len(VECTORS) - 1), _texts, metadata)
+_stamps = st.sampled_from((b"", b"\x00", b"\xff stamp"))
+_rows = st.builds(Row, _ids, st.integers(0, len(VECTORS) - 1), _texts, metadata, _stamps)
 _selectors: st.SearchStrategy[Selector] = st.one_of(
     st.builds(ByIds, st.lists(_ids, max_size=6).map(tuple)),
     st.builds(ByFilter, filters(depth=2)),

@@ -35,9 +35,10 @@ async def check_namespace(collection: Collection, namespace: str, records: dict[
     )
     assert await collection.count(namespace, Everything()) == len(records)
     assert (await collection.size()).namespaces.get(namespace, 0) == len(records)
-    found = await collection.get(namespace, IDS, Fields(metadata=False))
-    assert [record and record.text for record in found] == [
-        records[record_id].text if record_id in records else None for record_id in IDS
+    found = await collection.get(namespace, IDS, Fields(metadata=False, encoding_stamp=True))
+    assert [record and (record.text, record.encoding_stamp) for record in found] == [
+        (records[record_id].text, records[record_id].encoding_stamp) if record_id in records else None
+        for record_id in IDS
     ]
     stats = await collection.field_stats(namespace, FIELDS[0], None, limit=5)
     assert (stats.present, stats.missing) == (

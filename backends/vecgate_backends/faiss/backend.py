@@ -72,7 +72,7 @@ class FaissBackend:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: everything, with flat and HNSW indexes."""
-        return Capabilities(index_kinds=frozenset(INDEX_KINDS), durable=True)
+        return Capabilities(index_kinds=frozenset(INDEX_KINDS), durable=True, encoding_stamps=True)
 
     async def start(self) -> None:
         """Lock the directory and load every collection; one that cannot be read does not keep the others from starting."""

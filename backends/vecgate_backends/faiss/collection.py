@@ -176,7 +176,7 @@ class FaissCollection:
     ) -> Sequence[Record | None]:
         """Read records by id."""
         self._require(consistency_token)
-        found = await self._records.by_id(namespace, ids, fields)
+        found = await self._records.by_id(namespace, ids, fields) if len(self._partition(namespace)) else {}
         return [found.get(record_id) for record_id in ids]
 
     async def count(self, namespace: str, selector: Selector, *, consistency_token: str | None = None) -> int:

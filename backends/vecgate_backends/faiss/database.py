@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,19 +19,27 @@ from vecgate_backends.errors import (
 )
 from vecgate_backends.faiss.write_ahead_log import check_log
 
+logger = logging.getLogger(__name__)
+
 PAGE_BYTES = 8192
 """Five vectors of 384 dimensions fit one page; pages of 4096 bytes would waste a quarter."""
+READER_LEAVES_MS = 100
+"""Wait for readers before a log that they need is left to grow: each read of the event loop's ends far sooner."""
 CHECKED_BYTES = 64 * 2**20
 """Files up to this size get SQLite's quick check when opened: about 0.2 s. Larger ones would hold up the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What kind of file it is: the application id and version in SQLite's header, and the statements that make its tables."""
+    """What kind of file it is: the application id and version in SQLite's header, and the statements that make its tables.
+
+    `upgrades`: older version that is still read → the statements that make a file of it one of the version after it.
+    """
 
     application_id: int
     version: int
     schema: str
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 def create_database(path: Path, form: Format) -> None:
@@ -58,7 +67,7 @@ def create_database(path: Path, form: Format) -> None:
 def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3.Connection:
     """Open an existing file; the connection may be used from any one thread at a time, and begins no transaction by itself.
 
-    With `thorough` the pages of a file of up to CHECKED_BYTES are checked, not its header alone, and so is the write-ahead log, if no
+    A file of an older version that `form` knows stays as it is until upgrade_database. With `thorough` the pages of a file of up to CHECKED_BYTES are checked, not its header alone, and so is the write-ahead log, if no
     one else has the file open.
 
     Raises:
@@ -88,6 +97,30 @@ def open_database(path: Path, form: Format, *, thorough: bool = True) -> sqlite3
     return connection
 
 
+def upgrade_database(connection: sqlite3.Connection, path: Path, form: Format) -> None:
+    """Make an open file of an older version one of this version, durably and completely or not at all.
+
+    Raises:
+        StorageFullError, BackendUnavailableError: it cannot be written.
+    """
+    version = _pragma(connection, "user_version")
+    if version == form.version:
+        return
+    with translated_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for older in range(version, form.version):
+                for statement in form.upgrades[older]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {form.version}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    logger.info("%s is now of format version %d, it was of %d", path, form.version, version)
+
+
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
     """Turn sqlite3's errors about a file into this project's."""
@@ -102,9 +135,9 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def empty_log(connection: sqlite3.Connection) -> bool:
-    """Copy the write-ahead log into the file and empty it; False at once if a reader, such as another program, still needs it."""
+    """Copy the write-ahead log into the file and empty it; False if a reader, such as another program, goes on needing it."""
     (waits,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute(f"PRAGMA busy_timeout = {READER_LEAVES_MS}")
     try:
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
@@ -125,7 +158,7 @@ def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough
     if _pragma(connection, "application_id") != form.application_id:
         raise StorageCorruptError(f"{path.name} is not the file that belongs there")
     version = _pragma(connection, "user_version")
-    if version != form.version:
+    if version != form.version and version not in form.upgrades:
         origin = "was written by a newer vecgate: it" if version > form.version else "is of another version: it"
         raise StorageCorruptError(
             f"{path.name} {origin} has format version {version}; this program reads version {form.version}"

@@ -99,7 +99,9 @@ class UpsertRecords:
 
     def _version(self, row: int) -> NewVersion:
         batch = self.batch
-        return NewVersion(batch.ids[row], batch.texts[row], batch.metadata[row], batch.vectors[row])
+        return NewVersion(
+            batch.ids[row], batch.texts[row], batch.metadata[row], batch.vectors[row], batch.encoding_stamp(row)
+        )
 
     def _added(self, internal_ids: range, accepted: dict[str, int]) -> list[Change]:
         if not accepted:

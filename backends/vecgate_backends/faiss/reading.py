@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vecgate_backends.answers import Page
 from vecgate_backends.faiss.truth import TruthReader
@@ -75,4 +76,4 @@ def _reduced(record: Record, fields: Fields) -> Record:
         for field, value in record.metadata.items()
         if (wanted if isinstance(wanted, bool) else field in wanted)
     }
-    return Record(record.id, record.text, metadata, record.vector)
+    return replace(record, metadata=metadata)

@@ -2,7 +2,7 @@
 
 A checksum is XXH3-64 with SEED, kept as SQLite's signed INTEGER, over these fields, little-endian and without padding:
 
-    part          uint8: what is covered, METADATA, TEXT, VECTOR or NAMESPACE
+    part          uint8: what is covered, METADATA, TEXT, VECTOR, NAMESPACE or ENCODING_STAMP
     present       uint8: 0 if the contents are NULL, 1 otherwise
     internal id   int64: 0 for a namespace
     namespace     int64: its number
@@ -27,9 +27,11 @@ from vecgate_backends.errors import StorageCorruptError
 SEED = 0x76677263  # "vgrc", the application id of the file
 _FIELDS = struct.Struct("<BBqqI")
 
-METADATA, TEXT, VECTOR, NAMESPACE = 1, 2, 3, 4
+METADATA, TEXT, VECTOR, NAMESPACE, ENCODING_STAMP = 1, 2, 3, 4, 5
 """What a checksum covers; the numbers are part of the format."""
-_NAMES: Mapping[int, str] = MappingProxyType({METADATA: "metadata", TEXT: "text", VECTOR: "vector"})
+_NAMES: Mapping[int, str] = MappingProxyType(
+    {METADATA: "metadata", TEXT: "text", VECTOR: "vector", ENCODING_STAMP: "encoding stamp"}
+)
 
 
 class RowKey(NamedTuple):

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from vecgate_backends.faiss.codec import decode_metadata, encode_metadata, encode_vector
-from vecgate_backends.faiss.row_checksum import METADATA, TEXT, VECTOR, RowKey, namespace_checksum, verify_namespace
+from vecgate_backends.faiss.row_checksum import (
+    ENCODING_STAMP,
+    METADATA,
+    TEXT,
+    VECTOR,
+    RowKey,
+    namespace_checksum,
+    verify_namespace,
+)
 from vecgate_backends.faiss.truth import SELECT_VERSIONS, SegmentRow
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
 
@@ -33,6 +41,7 @@ class NewVersion:
     text: str | None
     metadata: Metadata
     vector: FloatVector
+    encoding_stamp: bytes
 
 
 class Transaction:
@@ -87,7 +96,9 @@ class Transaction:
             map(_record_row, keys, versions),
         )
         self._connection.executemany(
-            "INSERT INTO vectors (internal_id, checksum, vector) VALUES (?, ?, ?)", map(_vector_row, keys, versions)
+            "INSERT INTO vectors (internal_id, checksum, vector, encoding_stamp, encoding_stamp_checksum)"
+            " VALUES (?, ?, ?, ?, ?)",
+            map(_vector_row, keys, versions),
         )
         return internal_ids
 
@@ -147,6 +158,8 @@ def _record_row(key: RowKey, version: NewVersion) -> tuple[int, int, str, str, i
     return key.internal_id, key.namespace, version.id, metadata, *checksums, version.text
 
 
-def _vector_row(key: RowKey, version: NewVersion) -> tuple[int, int, bytes]:
+def _vector_row(key: RowKey, version: NewVersion) -> tuple[int, int, bytes, bytes | None, int | None]:
     vector = encode_vector(version.vector)
-    return key.internal_id, key.checksum(VECTOR, vector), vector
+    stamp = version.encoding_stamp
+    stamp_columns = (stamp, key.checksum(ENCODING_STAMP, stamp)) if stamp else (None, None)
+    return key.internal_id, key.checksum(VECTOR, vector), vector, *stamp_columns

@@ -1,11 +1,12 @@
-"""The truth of one collection, a SQLite file: its tables, and how they are read.
+"""The truth of one collection, a SQLite file with the tables of truth_format: how it is read.
 
 Every written version of a record has an internal id of its own, larger than all before it and never given again. So a segment of the
 index is a fixed list of (internal id, vector), and a record is in the index exactly if its internal id is still in `records`:
 whatever a derived file says, a deleted record cannot come back.
 
 Contents carry checksums (row_checksum tells their layout) and are compared with them whenever they are read. That of `records` covers
-the metadata; texts have their own, so that a start need not read them.
+the metadata; texts have their own, so that a start need not read them. An encoding stamp stands beside the vector it tells of; a
+record without one has neither stamp nor checksum.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,42 +23,10 @@ from numpy.typing import NDArray
 
 from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_vector
-from vecgate_backends.faiss.database import Format, create_database, open_database, translated_errors
-from vecgate_backends.faiss.row_checksum import METADATA, TEXT, VECTOR, RowKey, verify_namespace
+from vecgate_backends.faiss.database import create_database, open_database, translated_errors, upgrade_database
+from vecgate_backends.faiss.row_checksum import ENCODING_STAMP, METADATA, TEXT, VECTOR, RowKey, verify_namespace
+from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
-
-FORMAT = Format(
-    application_id=0x76677263,  # "vgrc"
-    version=1,
-    # `text` stands last, so that reading the columns before it does not touch the pages that long texts overflow to.
-    schema="""
-        CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL);
-        CREATE TABLE records (
-            internal_id INTEGER PRIMARY KEY AUTOINCREMENT,
-            namespace INTEGER NOT NULL REFERENCES namespaces (id),
-            id TEXT NOT NULL,
-            metadata TEXT NOT NULL,
-            checksum INTEGER NOT NULL,
-            text_checksum INTEGER NOT NULL,
-            text TEXT,
-            UNIQUE (namespace, id)
-        );
-        CREATE TABLE vectors (internal_id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, vector BLOB NOT NULL);
-        CREATE TABLE segments (
-            uuid TEXT PRIMARY KEY,
-            namespace INTEGER NOT NULL REFERENCES namespaces (id),
-            kind TEXT NOT NULL,
-            parameters TEXT NOT NULL,
-            count INTEGER NOT NULL,
-            checksum BLOB NOT NULL,
-            first_internal_id INTEGER NOT NULL,
-            last_internal_id INTEGER NOT NULL,
-            file_version INTEGER NOT NULL
-        ) WITHOUT ROWID;
-        INSERT INTO meta (key, value) VALUES ('sequence', 0)
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +61,15 @@ class IndexedRecord(NamedTuple):
 
 def create_truth(path: Path, uid: str) -> None:
     """Make the empty truth of the collection with this uid."""
-    create_database(path, Format(FORMAT.application_id, FORMAT.version, f"{FORMAT.schema}; {_OWNER.format(uid=uid)}"))
+    create_database(path, replace(FORMAT, schema=f"{FORMAT.schema}; {_OWNER.format(uid=uid)}"))
 
 
 def open_truth(path: Path, uid: str, *, thorough: bool = True) -> sqlite3.Connection:
-    """Open the truth of a collection; `thorough` as in open_database.
+    """Open the truth of a collection; `thorough` as in open_database. A file of an older version becomes one of this version.
 
     Raises:
         StorageCorruptError: as open_database, or the file belongs to another collection.
+        StorageFullError: there is no room to upgrade it.
     """
     connection = open_database(path, FORMAT, thorough=thorough)
     try:
@@ -111,6 +81,11 @@ def open_truth(path: Path, uid: str, *, thorough: bool = True) -> sqlite3.Connec
     if owner != (uid,):
         connection.close()
         raise StorageCorruptError(f"{path} belongs to another collection")
+    try:
+        upgrade_database(connection, path, FORMAT)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -189,13 +164,13 @@ class TruthReader:
 
     def by_internal_id(self, internal_ids: Iterable[int], fields: Fields) -> dict[int, Record]:
         """Return those of these versions that are still stored."""
-        query = _SELECT[fields.vector] + " WHERE records.internal_id = ?"
+        query = _selection(fields) + " WHERE records.internal_id = ?"
         found = (self._rows(query, internal_id) for internal_id in internal_ids)
         return {row[0]: _record(row, fields) for rows in found for row in rows}
 
     def by_id(self, namespace: str, ids: Iterable[str], fields: Fields) -> dict[str, Record]:
         """Return those of the records with these ids that are stored."""
-        query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id = ?"
+        query = _selection(fields) + " WHERE records.namespace = ? AND records.id = ?"
         number = self._namespace(namespace)
         found = (self._rows(query, number, record_id) for record_id in ids)
         records = (_record(row, fields) for rows in found for row in rows)
@@ -203,7 +178,7 @@ class TruthReader:
 
     def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
         """Return up to `limit` records in the order of their ids, beginning behind `after`."""
-        query = _SELECT[fields.vector] + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
+        query = _selection(fields) + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
         # No id is empty, so the empty string stands before the first.
         rows = self._rows(query, self._namespace(namespace), after or "", limit)
         return [_record(row, fields) for row in rows]
@@ -226,20 +201,33 @@ class TruthReader:
 
 
 def _record(row: Sequence[Any], fields: Fields) -> Record:
-    """Make a record of the columns of _SELECT, once what is used of them matches its checksum."""
-    *columns, metadata, checksum, text, text_checksum, vector, vector_checksum = row
+    """Make a record of the columns of _selection, once what is used of them matches its checksum."""
+    *columns, metadata, checksum, text, text_checksum, vector, vector_checksum, stamp, stamp_checksum = row
     key = RowKey(*columns)
     key.verify(METADATA, metadata, checksum)
     if fields.text:
         key.verify(TEXT, text, text_checksum)
     if fields.vector:
         key.verify(VECTOR, vector, vector_checksum)
+    if (stamp, stamp_checksum) != (None, None):
+        key.verify(ENCODING_STAMP, stamp, stamp_checksum)
     return Record(
         key.record_id.decode(),
         text.decode() if fields.text and text is not None else None,
         _chosen(decode_metadata(metadata.decode()), fields.metadata) if fields.metadata else {},
         decode_vector(vector) if fields.vector else None,
+        stamp or b"",
     )
+
+
+def _selection(fields: Fields) -> str:
+    """Return the SELECT whose columns _record reads; what is not asked for is NULL, so that its pages need not be read."""
+    text = "CAST(text AS BLOB), text_checksum" if fields.text else "NULL, NULL"
+    vector = "vector, vectors.checksum" if fields.vector else "NULL, NULL"
+    stamp = "encoding_stamp, encoding_stamp_checksum" if fields.encoding_stamp else "NULL, NULL"
+    source = "records LEFT JOIN vectors USING (internal_id)" if fields.vector or fields.encoding_stamp else "records"
+    key_and_metadata = "records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum"
+    return f"SELECT {key_and_metadata}, {text}, {vector}, {stamp} FROM {source}"  # noqa: S608  # nothing of a caller's in it
 
 
 def _chosen(metadata: dict[str, MetadataValue], wanted: bool | frozenset[str]) -> dict[str, MetadataValue]:
@@ -253,15 +241,3 @@ SELECT_VERSIONS = (
     "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum FROM records"
 )
 """A RowKey, the metadata and the checksum of both. Cast, as damage would else fail as text that is not UTF-8, with no word of whose."""
-_SELECT = {
-    False: (
-        "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum,"
-        " CAST(text AS BLOB), text_checksum, NULL, NULL FROM records"
-    ),
-    True: (
-        "SELECT records.internal_id, namespace, CAST(id AS BLOB), CAST(metadata AS BLOB), records.checksum,"
-        " CAST(text AS BLOB), text_checksum, vector, vectors.checksum"
-        " FROM records LEFT JOIN vectors USING (internal_id)"
-    ),
-}
-"""Whether vectors are wanted → columns in the order that _record reads."""

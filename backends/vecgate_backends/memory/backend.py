@@ -37,7 +37,7 @@ class MemoryBackend:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: everything but outlive the process, with a flat index."""
-        return Capabilities(index_kinds=frozenset({"flat"}), durable=False)
+        return Capabilities(index_kinds=frozenset({"flat"}), durable=False, encoding_stamps=True)
 
     async def start(self) -> None:
         """Do nothing; there is nothing to open."""

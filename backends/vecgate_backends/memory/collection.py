@@ -42,6 +42,7 @@ class StoredRecord:
     text: str | None
     metadata: Metadata
     vector: FloatVector
+    encoding_stamp: bytes
 
 
 class MemoryCollection:
@@ -81,10 +82,11 @@ class MemoryCollection:
         rows = list(zip(batch.ids, batch.vectors, batch.texts, batch.metadata, strict=True))
         records = self._namespaces.setdefault(namespace, {})
         errors: list[VecgateError | None] = []
-        for record_id, vector, text, metadata in rows:
+        for row, (record_id, vector, text, metadata) in enumerate(rows):
             error = _mode_error(mode, record_id, record_id in records)
             if error is None:
-                records[record_id] = StoredRecord(record_id, text, dict(metadata), vector.copy())
+                stamp = batch.encoding_stamp(row)
+                records[record_id] = StoredRecord(record_id, text, dict(metadata), vector.copy(), stamp)
             errors.append(error)
         return WriteResult(errors, searchable=True, consistency_token=self._next_token())
 
@@ -239,4 +241,5 @@ def _project(record: StoredRecord, fields: Fields) -> Record:
         record.text if fields.text else None,
         chosen,
         record.vector.copy() if fields.vector else None,
+        record.encoding_stamp if fields.encoding_stamp else b"",
     )

@@ -117,10 +117,11 @@ class UpsertResult:
         stored: how many were stored.
         failures: those that were not, in order; the others were stored all the same.
         truncated: ids of texts that were cut (only with truncation="truncate").
-        tokens: tokens the model read in all.
+        tokens: tokens the model read in all, for reused vectors too when they were made.
+        reused: how many texts were not encoded, because the server had their vectors already: those stored unchanged above all.
         searchable: whether a search sees them all now.
         consistency_token: a read that carries it sees this write; "" if nothing was sent.
-        model: what encoded the texts; None if nothing was encoded.
+        model: what encoded the texts, now or when a reused vector was made; None if no text needed a vector.
         timings: where the time went, summed over the requests that were needed.
     """
 
@@ -128,6 +129,7 @@ class UpsertResult:
     failures: tuple[RecordFailure, ...]
     truncated: tuple[str, ...]
     tokens: int
+    reused: int
     searchable: bool
     consistency_token: str
     model: ModelRef | None

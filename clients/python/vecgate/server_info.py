@@ -80,6 +80,7 @@ class Capabilities:
     consistency_tokens: bool
     filtered_writes: bool
     field_stats: bool
+    encoding_stamps: bool
 
 
 @dataclass(frozen=True, slots=True)

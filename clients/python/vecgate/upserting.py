@@ -59,6 +59,7 @@ class UpsertTally:
         self._failures: list[RecordFailure] = []
         self._truncated: list[str] = []
         self._tokens = 0
+        self._reused = 0
         self._searchable = True
         self._consistency_token = ""
         self._model: ModelRef | None = None
@@ -108,6 +109,7 @@ class UpsertTally:
                 continue
             self._stored += 1
             self._tokens += outcome.encoded.tokens
+            self._reused += outcome.encoded.reused
             if outcome.encoded.truncated:
                 self._truncated.append(outcome.id)
         self._searchable = self._searchable and response.searchable
@@ -123,6 +125,7 @@ class UpsertTally:
             failures=tuple(sorted(self._failures, key=lambda failure: failure.index)),
             truncated=tuple(self._truncated),
             tokens=self._tokens,
+            reused=self._reused,
             searchable=self._searchable,
             consistency_token=self._consistency_token,
             model=self._model,

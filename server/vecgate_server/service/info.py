@@ -57,6 +57,7 @@ def _capabilities(capabilities: Capabilities) -> wire.Capabilities:
         consistency_tokens=capabilities.consistency_tokens,
         filtered_writes=capabilities.filtered_writes,
         field_stats=capabilities.field_stats,
+        encoding_stamps=capabilities.encoding_stamps,
     )
 
 

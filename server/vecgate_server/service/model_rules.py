@@ -106,6 +106,19 @@ def bound_description(loaded: ModelDescription, binding: ModelBinding, spec: Col
     return model
 
 
+async def bound_model(models: Models, spec: CollectionSpec) -> ModelDescription:
+    """Describe a collection's model; it is loaded only if it never was, so that one that is away may stay away.
+
+    Raises:
+        CollectionUnboundError, ModelMismatchError, ModelUnavailableError: as bound_encoder.
+    """
+    if spec.model is not None:
+        for status in models.statuses():
+            if status.name == spec.model.name and status.description is not None:
+                return bound_description(status.description, spec.model, spec)
+    return (await bound_encoder(models, spec)).description
+
+
 def check_vector_fingerprint(fingerprint: str | None, spec: CollectionSpec, path: str) -> None:
     """Check what a request says made its vectors; None says nothing.
 

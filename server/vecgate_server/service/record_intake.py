@@ -21,7 +21,6 @@ class RecordIntake:
 
     Attributes:
         faults: None or the fault of each record, in the request's order.
-        to_encode: rows of the good records whose text needs a vector.
     """
 
     def __init__(self, records: Sequence[Record], spec: CollectionSpec, limits: LimitSettings) -> None:
@@ -30,7 +29,8 @@ class RecordIntake:
         self.faults: list[VecgateError | None] = [_fault(record, row, limits) for row, record in enumerate(records)]
         self._vectors: FloatMatrix = np.zeros((len(records), spec.dimension), np.float32)
         self._take_given_vectors()
-        self.to_encode = [row for row in self.good if not records[row].HasField("vector")]
+        self._stamps = [b""] * len(records)
+        self._without_vector = [row for row in self.good if not records[row].HasField("vector")]
         if spec.model is None:
             self._refuse_texts()
 
@@ -39,14 +39,26 @@ class RecordIntake:
         """Rows without a fault."""
         return [row for row, fault in enumerate(self.faults) if fault is None]
 
+    @property
+    def to_encode(self) -> list[int]:
+        """Rows of the good records whose text still needs a vector."""
+        return [row for row in self._without_vector if self.faults[row] is None]
+
+    def ids_to_encode(self) -> list[str]:
+        """The ids of `to_encode`, in its order."""
+        return [self._records[row].id for row in self.to_encode]
+
     def texts_to_encode(self) -> list[str]:
         """The texts of `to_encode`, in its order."""
         return [self._records[row].text for row in self.to_encode]
 
-    def take_encoding(self, vectors: FloatMatrix, faults: Mapping[int, VecgateError]) -> None:
-        """Take the vectors of `to_encode`, shape (len(to_encode), dimension), and the faults of some of its rows."""
-        self._vectors[self.to_encode] = vectors
-        self.fail(faults)
+    def take_vectors(self, rows: Sequence[int], vectors: FloatMatrix, stamps: Sequence[bytes]) -> None:
+        """Take vectors for some rows of `to_encode`, shape (len(rows), dimension), each with its encoding stamp."""
+        self._vectors[rows] = vectors
+        for row, stamp in zip(rows, stamps, strict=True):
+            self._stamps[row] = stamp
+        taken = frozenset(rows)
+        self._without_vector = [row for row in self._without_vector if row not in taken]
 
     def fail(self, faults: Mapping[int, VecgateError]) -> None:
         """Take the faults of some rows."""
@@ -63,6 +75,7 @@ class RecordIntake:
             vectors=vectors,
             texts=[record.text if record.HasField("text") else None for record in records],
             metadata=[metadata_from_wire(record.metadata) for record in records],
+            encoding_stamps=[self._stamps[row] for row in rows] if any(self._stamps) else (),
         )
 
     def fail_written(self, errors: Sequence[VecgateError | None]) -> None:
@@ -89,7 +102,6 @@ class RecordIntake:
             self.faults[row] = CollectionUnboundError(
                 f"records[{row}].text: collection {self._spec.name!r} is bound to no model: send a vector beside the text"
             )
-        self.to_encode = []
 
 
 def _fault(record: Record, row: int, limits: LimitSettings) -> VecgateError | None:

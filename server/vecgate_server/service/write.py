@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from vecgate.v1 import write_pb2 as wire
 from vecgate_backends.contract import MetadataChanges
-from vecgate_backends.errors import InvalidArgumentError, PreconditionError, VecgateError
+from vecgate_backends.errors import InvalidArgumentError, VecgateError
 from vecgate_backends.records import Acknowledgement
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
-from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
-from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
+from vecgate_server.encoders.base import Models
+from vecgate_server.service.model_rules import check_vector_fingerprint
 from vecgate_server.service.record_intake import RecordIntake
+from vecgate_server.service.text_vectors import TextVectors
 from vecgate_server.status import item_error
 from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import ACKNOWLEDGEMENTS, TRUNCATION_ON_WRITE, WRITE_MODES
 from vecgate_server.translate.filters import selector_from_wire
 from vecgate_server.translate.metadata import metadata_from_wire
-from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
+from vecgate_server.translate.outcomes import timings_to_wire
 from vecgate_server.validate import argument_rules, metadata_rules
 
 
@@ -29,7 +30,7 @@ class WriteHandlers:
         self._limits = limits
 
     async def upsert(self, request: wire.UpsertRequest) -> wire.UpsertResponse:
-        """Store the good records of a batch, encoding texts that come without a vector."""
+        """Store the good records of a batch; texts that come without a vector are encoded, unless they are stored already."""
         clock = CallClock()
         namespace = argument_rules.namespace(request.namespace)
         argument_rules.batch(request.records, "records", self._limits.max_batch)
@@ -43,7 +44,7 @@ class WriteHandlers:
         intake = RecordIntake(request.records, located.spec, self._limits)
         response = wire.UpsertResponse(outcomes=[wire.RecordOutcome(id=record.id) for record in request.records])
         if intake.to_encode:
-            await self._encode(intake, long_text, located, response, clock)
+            await TextVectors(self._models, located, namespace, long_text, clock).fill(intake, response)
         if intake.good:
             result = await clock.backend(
                 located.collection.upsert(namespace, intake.batch(), mode=mode, acknowledgement=acknowledgement)
@@ -93,29 +94,6 @@ class WriteHandlers:
     async def _open(self, name: str) -> LocatedCollection:
         return await self._directory.collection(argument_rules.collection_name(name))
 
-    async def _encode(
-        self,
-        intake: RecordIntake,
-        long_text: LongText,
-        located: LocatedCollection,
-        response: wire.UpsertResponse,
-        clock: CallClock,
-    ) -> None:
-        rows = intake.to_encode
-        try:
-            encoder = await bound_encoder(self._models, located.spec)
-        except PreconditionError as fault:  # of text alone: records with vectors go on
-            intake.fail(dict.fromkeys(rows, fault))
-            return
-        encoding = await encoder.encode(intake.texts_to_encode(), Role.DOCUMENT, long_text=long_text)
-        clock.encoding = encoding.timings
-        response.model.CopyFrom(model_ref_to_wire(encoder.description))
-        too_long = _too_long(encoding, rows, long_text, encoder.description)
-        for position, row in enumerate(rows):
-            if row not in too_long:
-                response.outcomes[row].encoded.CopyFrom(encoded_text_to_wire(encoding, position))
-        intake.take_encoding(encoding.vectors, too_long)
-
     def _changes(self, request: wire.UpdateMetadataRequest) -> MetadataChanges:
         if not (request.set or request.remove):
             raise InvalidArgumentError.at("set", "name at least one field in set or remove")
@@ -130,19 +108,6 @@ class WriteHandlers:
 
 def _acknowledgement(request: wire.UpsertRequest | wire.UpdateMetadataRequest | wire.DeleteRequest) -> Acknowledgement:
     return argument_rules.choice(request.acknowledgement, ACKNOWLEDGEMENTS, "acknowledgement")
-
-
-def _too_long(
-    encoding: Encoding, rows: list[int], long_text: LongText, model: ModelDescription
-) -> dict[int, VecgateError]:
-    """Return the fault of each record whose text was refused, by its row in the request."""
-    if long_text is LongText.TRUNCATE:
-        return {}
-    return {
-        row: text_too_long(f"records[{row}].text", model)
-        for row, truncated in zip(rows, encoding.truncated, strict=True)
-        if truncated
-    }
 
 
 def _report_faults(response: wire.UpsertResponse, faults: list[VecgateError | None]) -> None:

@@ -48,6 +48,7 @@ async def write(collection: FaissCollection, writer: int, first_version: int) ->
                 {"version": version, "half": version / 2, "at": Timestamp(version, 1), "tags": (record_id,)}
                 for record_id in ids
             ],
+            [f"{record_id} v{version}".encode() for record_id in ids],
         )
         await collection.upsert("", batch, mode=WriteMode.UPSERT, acknowledgement=Acknowledgement.DURABLE)
         for record_id in ids:

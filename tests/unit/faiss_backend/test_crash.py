@@ -15,7 +15,7 @@ import pytest
 from vecgate_backends.contract import Everything, SearchOptions
 from vecgate_backends.errors import StoreLockedError
 from vecgate_backends.faiss import FaissBackend, FaissOptions
-from vecgate_backends.records import Fields, Record, Timestamp
+from vecgate_backends.records import IDS_ONLY, Fields, Record, Timestamp
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 CYCLES = 4
@@ -63,6 +63,7 @@ def check(record: Record) -> int:
     assert repr(record.metadata["half"]) == repr(version / 2)
     assert record.metadata["at"] == Timestamp(version, 1)
     assert record.metadata["tags"] == (record.id,)
+    assert record.encoding_stamp == f"{record.id} v{version}".encode()
     np.testing.assert_array_equal(record.vector, np.full(8, version, np.float32))
     return version
 
@@ -75,8 +76,10 @@ async def test_what_was_acknowledged_is_there_once_after_a_kill(open_backend: Op
             ledger.note(*event)
         backend = await open_backend(seal_threshold=64)
         collection = await backend.collection("notes")
-        page = await collection.list_records("", None, cursor=None, limit=10_000, fields=Fields(vector=True))
-        held = {record.id: check(record) for record in page.records}
+        page = await collection.list_records("", None, cursor=None, limit=10_000, fields=IDS_ONLY)
+        everything = Fields(vector=True, encoding_stamp=True)
+        records = await collection.get("", [record.id for record in page.records], everything)
+        held = {record.id: check(record) for record in records if record is not None}
         assert len(held) == len(page.records)
         assert {
             record_id for record_id in ledger.allowed if held.get(record_id) not in ledger.allowed[record_id]

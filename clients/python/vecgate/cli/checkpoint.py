@@ -26,6 +26,7 @@ class Position:
         rows: rows of the file that were stored or refused.
         stored: records stored.
         refused: records refused.
+        reused: texts of stored records that the server did not encode again.
         refused_bytes: length of the file of refused records.
     """
 
@@ -33,6 +34,7 @@ class Position:
     stored: int = 0
     refused: int = 0
     refused_bytes: int = 0
+    reused: int = 0
 
 
 class Checkpoint:

@@ -152,8 +152,9 @@ def _report(job: Job, outcome: tuple[Position, float], start: Position) -> int:
     """Print the summary and return the exit status."""
     position, seconds = outcome
     rate = (position.rows - start.rows) / max(seconds, 1e-9)
+    reused = f", {position.reused:,} with text encoded before" if position.reused else ""
     click.echo(
-        f"stored {position.stored:,} records, refused {position.refused:,} ({seconds:.1f} s, {rate:,.0f} records/s)"
+        f"stored {position.stored:,} records{reused}, refused {position.refused:,} ({seconds:.1f} s, {rate:,.0f} records/s)"
     )
     if not position.refused:
         return 0

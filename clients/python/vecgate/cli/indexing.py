@@ -70,6 +70,7 @@ class Job:
             stored=position.stored + result.stored,
             refused=position.refused + len(outcomes),
             refused_bytes=self.refusals.flush(),
+            reused=position.reused + result.reused,
         )
 
 

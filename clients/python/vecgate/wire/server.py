@@ -80,5 +80,6 @@ def _backend_from(message: server_info_pb2.BackendInfo) -> BackendInfo:
             consistency_tokens=can.consistency_tokens,
             filtered_writes=can.filtered_writes,
             field_stats=can.field_stats,
+            encoding_stamps=can.encoding_stamps,
         ),
     )

@@ -1,0 +1,58 @@
+"""The tables of a collection's truth, and how files of older versions get them.
+
+Version 2 added encoding stamps (version 1: vecgate before them).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from vecgate_backends.faiss.database import Format
+
+FORMAT = Format(
+    application_id=0x76677263,  # "vgrc"
+    version=2,
+    # `text` stands last, so that reading the columns before it does not touch the pages that long texts overflow to.
+    schema="""
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, checksum INTEGER NOT NULL);
+        CREATE TABLE records (
+            internal_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            namespace INTEGER NOT NULL REFERENCES namespaces (id),
+            id TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            checksum INTEGER NOT NULL,
+            text_checksum INTEGER NOT NULL,
+            text TEXT,
+            UNIQUE (namespace, id)
+        );
+        CREATE TABLE vectors (
+            internal_id INTEGER PRIMARY KEY,
+            checksum INTEGER NOT NULL,
+            vector BLOB NOT NULL,
+            encoding_stamp BLOB,
+            encoding_stamp_checksum INTEGER
+        );
+        CREATE TABLE segments (
+            uuid TEXT PRIMARY KEY,
+            namespace INTEGER NOT NULL REFERENCES namespaces (id),
+            kind TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            checksum BLOB NOT NULL,
+            first_internal_id INTEGER NOT NULL,
+            last_internal_id INTEGER NOT NULL,
+            file_version INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        INSERT INTO meta (key, value) VALUES ('sequence', 0)
+    """,
+    # A new column costs the same for any number of rows: those that are there read as NULL, no stamp.
+    upgrades=MappingProxyType(
+        {
+            1: (
+                "ALTER TABLE vectors ADD COLUMN encoding_stamp BLOB",
+                "ALTER TABLE vectors ADD COLUMN encoding_stamp_checksum INTEGER",
+            )
+        }
+    ),
+)

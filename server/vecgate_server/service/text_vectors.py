@@ -1,0 +1,135 @@
+"""How the texts of an Upsert come by their vectors: the stored one where text and model are what they were, the encoder's otherwise.
+
+A vector depends on its text and model alone. So a stored one stays right even if the record is replaced or deleted before it is written
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vecgate.v1.outcome_pb2 import EncodedText
+from vecgate.v1.write_pb2 import UpsertResponse
+from vecgate_backends.errors import PreconditionError, StorageCorruptError, VecgateError
+from vecgate_backends.records import Fields, FloatVector, Record
+from vecgate_server.directory import LocatedCollection
+from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
+from vecgate_server.service.encoding_stamp import TextReading, read_stamp, write_stamp
+from vecgate_server.service.model_rules import bound_encoder, bound_model, text_too_long
+from vecgate_server.service.record_intake import RecordIntake
+from vecgate_server.telemetry import CallClock
+from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire
+
+logger = logging.getLogger(__name__)
+
+STORED_VECTOR = Fields(text=False, metadata=False, vector=True, encoding_stamp=True)
+STEP_COST = 400_000
+"""What is digested in one step of the event loop, about 1 ms; in characters of text, each vector counting for VECTOR_COST."""
+VECTOR_COST = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TextVectors:
+    """Gives the records of one Upsert that have text alone their vectors."""
+
+    models: Models
+    located: LocatedCollection
+    namespace: str
+    long_text: LongText
+    clock: CallClock
+
+    async def fill(self, intake: RecordIntake, response: UpsertResponse) -> None:
+        """Give `intake` vectors or faults for all of to_encode, and note in `response` which model and how each text was read.
+
+        Raises:
+            EncoderBusyError, ModelUnavailableError: the texts cannot be encoded now.
+            BackendUnavailableError: stored vectors cannot be read now.
+        """
+        try:
+            model = await bound_model(self.models, self.located.spec)
+            if self.located.capabilities.encoding_stamps:
+                await self._reuse(intake, response, model)
+            if intake.to_encode:
+                await self._encode(intake, response)
+        except PreconditionError as fault:  # of text alone: records with vectors go on
+            intake.fail(dict.fromkeys(intake.to_encode, fault))
+
+    async def _reuse(self, intake: RecordIntake, response: UpsertResponse, model: ModelDescription) -> None:
+        """Take the stored vectors whose stamps say that they are those of these texts."""
+        rows, ids, texts = intake.to_encode, intake.ids_to_encode(), intake.texts_to_encode()
+        stored = await self._stored(ids)
+        if not any(stored):
+            return
+        taken: list[int] = []
+        vectors: list[FloatVector] = []
+        stamps: list[bytes] = []
+        faults: dict[int, VecgateError] = {}
+        async for at in _in_steps(texts):
+            record, row = stored[at], rows[at]
+            if record is None or record.vector is None:
+                continue
+            reading = read_stamp(record.encoding_stamp, model.fingerprint, texts[at], record.vector)
+            if reading is None:
+                continue
+            if reading.truncated and self.long_text is LongText.REFUSE:
+                faults[row] = text_too_long(f"records[{row}].text", model)
+                continue
+            taken.append(row)
+            vectors.append(record.vector)
+            stamps.append(record.encoding_stamp)
+            read = EncodedText(tokens=reading.tokens, truncated=reading.truncated, reused=True)
+            response.outcomes[row].encoded.CopyFrom(read)
+        intake.fail(faults)
+        if taken:
+            intake.take_vectors(taken, np.stack(vectors), stamps)
+        if taken or faults:
+            response.model.CopyFrom(model_ref_to_wire(model))
+
+    async def _stored(self, ids: Sequence[str]) -> Sequence[Record | None]:
+        try:
+            return await self.clock.backend(self.located.collection.get(self.namespace, ids, STORED_VECTOR))
+        except StorageCorruptError as damage:
+            # What is about to be replaced need not be readable.
+            name = self.located.spec.name
+            logger.warning("collection %s: texts are encoded again, stored vectors cannot be read: %s", name, damage)
+            return [None] * len(ids)
+
+    async def _encode(self, intake: RecordIntake, response: UpsertResponse) -> None:
+        """Encode what is left."""
+        encoder = await bound_encoder(self.models, self.located.spec)
+        rows, texts = intake.to_encode, intake.texts_to_encode()
+        encoding = await encoder.encode(texts, Role.DOCUMENT, long_text=self.long_text)
+        self.clock.encoding = encoding.timings
+        response.model.CopyFrom(model_ref_to_wire(encoder.description))
+        stamps = await self._stamps(encoding, texts, encoder.description.fingerprint)
+        intake.take_vectors(rows, encoding.vectors, stamps)
+        too_long = np.flatnonzero(encoding.truncated).tolist() if self.long_text is LongText.REFUSE else []
+        refused = {rows[at]: text_too_long(f"records[{rows[at]}].text", encoder.description) for at in too_long}
+        intake.fail(refused)
+        for at, row in enumerate(rows):
+            if row not in refused:
+                response.outcomes[row].encoded.CopyFrom(encoded_text_to_wire(encoding, at))
+
+    async def _stamps(self, encoding: Encoding, texts: Sequence[str], fingerprint: str) -> list[bytes]:
+        stamps = [b""] * len(texts)
+        if self.located.capabilities.encoding_stamps:
+            async for at in _in_steps(texts):
+                reading = TextReading(int(encoding.tokens[at]), bool(encoding.truncated[at]))
+                stamps[at] = write_stamp(reading, fingerprint, texts[at], encoding.vectors[at])
+        return stamps
+
+
+async def _in_steps(texts: Sequence[str]) -> AsyncIterator[int]:
+    """Yield the places of texts, and let the event loop go on now and then."""
+    cost = 0
+    for at, text in enumerate(texts):
+        yield at
+        cost += VECTOR_COST + len(text)
+        if cost >= STEP_COST:
+            cost = 0
+            await asyncio.sleep(0)
