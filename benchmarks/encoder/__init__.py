@@ -1,0 +1,1 @@
+"""How fast the encoder is, through a real server: `python -m benchmarks.encoder`."""
