@@ -1,12 +1,13 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types protos client test-interop build clean
+.PHONY: help setup demo test lint format types protos client test-interop test-hub bench-encoder build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # saves gigabytes, since PyPI's torch for Linux is the CUDA build.
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +68,12 @@ $(node_modules_ready): clients/node/package.json
 
 test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, npm) and run their tests; nothing is skipped
 	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
+
+bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
+	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)
+
+test-hub: $(READY) ## Download the four published models and a cross-encoder, and test them (gigabytes; needs a network)
+	@VECGATE_TEST_HUB=1 $(BIN)/python -m pytest -m hub $(PYTEST_ARGS)
 
 build: $(READY) ## Build the wheel and the source distribution in dist/
 	@$(PIP_INSTALL) build && $(BIN)/python -m build --outdir dist .

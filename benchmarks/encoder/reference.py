@@ -69,7 +69,7 @@ def _load(model: str, threads: int) -> None:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library leaves it so
     torch.set_num_threads(threads)
     _child["model"] = SentenceTransformer(model, device="cpu")
 

@@ -42,6 +42,8 @@ def print_row(console: Console, report: RowReport) -> None:
         console.print(table)
         for note in report.measured.notes:
             console.print(f"  {note}", style="dim", highlight=False)
+        for line in report.measured.markdown:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if report.skipped:
         console.print(f"{report.row.name}: left out: {report.skipped}", style="yellow", markup=False)
     if report.crashed:

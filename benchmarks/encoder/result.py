@@ -37,11 +37,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of a row, what is asked of some of them, and words that belong beside them."""
+    """The figures of a row, what is asked of some of them, and words that belong beside them.
+
+    `markdown` is a table that a page of docs/ carries, line by line.
+    """
 
     figures: tuple[Figure, ...]
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
+    markdown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import gzip
 import json
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from benchmarks.datasets import question_set, sentence_pairs
+from benchmarks.quality import ndcg_at_10, spearman
 from numpy.typing import NDArray
-from scipy.stats import spearmanr  # type: ignore[import-untyped]  # scipy ships no types
 
 from vecgate.v1.collection_pb2 import CreateCollectionRequest
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
@@ -46,12 +43,6 @@ def as_matrix(embeddings: Sequence[Embedding]) -> NDArray[np.float32]:
     return np.stack([np.frombuffer(embedding.vector.packed, "<f4") for embedding in embeddings])
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
 async def test_encode_reproduces_the_golden_embeddings(
     model_stub: VectorSearchServiceAsyncStub, test_data: Path
 ) -> None:
@@ -67,59 +58,32 @@ async def test_encode_reproduces_the_golden_embeddings(
 async def test_similarity_of_sentences_correlates_with_people_as_published(
     model_stub: VectorSearchServiceAsyncStub, test_data: Path
 ) -> None:
-    with gzip.open(test_data / "stsb" / "stsb-en-test.csv.gz", "rt", encoding="utf-8", newline="") as rows:
-        pairs = list(csv.reader(rows))
-    texts = sorted({sentence for first, second, _ in pairs for sentence in (first, second)})
+    rated = sentence_pairs(test_data)
+    texts = sorted({sentence for pair in rated.pairs for sentence in pair})
     vectors = dict(zip(texts, as_matrix(await encode(model_stub, texts)), strict=True))
-    cosines = [float(vectors[first] @ vectors[second]) for first, second, _ in pairs]
-    spearman = spearmanr(cosines, [float(score) for *_, score in pairs]).statistic
-    assert len(pairs) == 1_379
-    assert 100 * spearman == pytest.approx(82.03, abs=0.05)
+    cosines = [float(vectors[first] @ vectors[second]) for first, second in rated.pairs]
+    assert len(cosines) == 1_379
+    assert spearman(cosines, rated.scores) == pytest.approx(82.03, abs=0.05)
 
 
 async def test_questions_find_their_paragraphs_as_published(
     model_stub: VectorSearchServiceAsyncStub, test_data: Path, collection: str
 ) -> None:
-    folder = test_data / "xquad" / "en"
+    asked = question_set(test_data)
     await model_stub.CreateCollection(CreateCollectionRequest(name=collection))
-    documents = [
-        Record(id=line["_id"], text=f"{line['title']} {line['text']}".strip())
-        for line in read_lines(folder / "corpus.jsonl.gz")
-    ]
+    documents = [Record(id=name, text=text) for name, text in asked.documents.items()]
     stored = await model_stub.Upsert(
         UpsertRequest(collection=collection, records=documents, truncation=TRUNCATION_POLICY_TRUNCATE)
     )
     assert stored.stored_count == len(documents) == 240
 
-    queries = [(line["_id"], line["text"]) for line in read_lines(folder / "queries.jsonl.gz")]
     options = SearchOptions(top_k=10, layout=MATCH_LAYOUT_COLUMNS)
-    requests = [SearchRequest(collection=collection, query=Query(text=text), options=options) for _, text in queries]
+    requests = [
+        SearchRequest(collection=collection, query=Query(text=text), options=options)
+        for text in asked.questions.values()
+    ]
     answers = []
     for start in range(0, len(requests), BATCH):
         answers += await asyncio.gather(*(model_stub.Search(each) for each in requests[start : start + BATCH]))
-    found = {
-        identifier: list(answer.result.columns.ids) for (identifier, _), answer in zip(queries, answers, strict=True)
-    }
-    assert 100 * ndcg_at_10(found, read_judgments(folder)) == pytest.approx(94.36, abs=0.1)
-
-
-def read_judgments(folder: Path) -> dict[str, dict[str, int]]:
-    judgments: dict[str, dict[str, int]] = defaultdict(dict)
-    (path,) = (folder / "qrels").iterdir()
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, score = line.split("\t")
-        judgments[query][document] = int(score)
-    return judgments
-
-
-def ndcg_at_10(found: dict[str, list[str]], judgments: dict[str, dict[str, int]]) -> float:
-    """Gain is the score, discount log2(rank + 1); averaged over the judged queries."""
-    ratios = []
-    for query, relevant in judgments.items():
-        gained = discounted([relevant.get(document, 0) for document in found[query][:10]])
-        ratios.append(gained / discounted(sorted(relevant.values(), reverse=True)[:10]))
-    return sum(ratios) / len(ratios)
-
-
-def discounted(gains: Sequence[int]) -> float:
-    return sum(gain / math.log2(rank + 2) for rank, gain in enumerate(gains))
+    found = {name: list(answer.result.columns.ids) for name, answer in zip(asked.questions, answers, strict=True)}
+    assert ndcg_at_10(found, asked.judgments) == pytest.approx(94.36, abs=0.1)

@@ -14,7 +14,7 @@ from benchmarks.encoder.random_models import SHAPES, build_random_model
 from benchmarks.encoder.result import Measured, Row, figure, milliseconds
 from benchmarks.encoder.rows.bulk import seconds_of_bulk
 from benchmarks.encoder.server import MIB
-from benchmarks.statistics import percentile, ratios
+from benchmarks.statistics import percentile, ratios, spread
 
 REAL = "all-MiniLM-L6-v2"
 
@@ -36,6 +36,11 @@ def measure(bench: Bench) -> Measured:
                 rates[name].append(len(documents) / seconds_of_bulk(client, documents))
                 calls = seconds_of_calls(asking(client, bench.texts.queries), calls=bench.scale.calls)
                 single[name].append(percentile(calls, 50))
+    lines = [
+        f"| {name} | {spread(rates[name]).median:.0f} | {spread(ratios(rates[name], rates[REAL])).median:.2f} "
+        f"| {1000 * spread(single[name]).median:.1f} | {spread(memory[name]).median:.0f} |"
+        for name in (REAL, *SHAPES)
+    ]
     return Measured(
         figures=tuple(
             each
@@ -52,6 +57,11 @@ def measure(bench: Bench) -> Measured:
                 f"all but {REAL} at full size with random weights and an English vocabulary: rates, not quality; "
                 f"{len(documents)} documents, each model cutting them at its own length"
             ),
+        ),
+        markdown=(
+            "| model | documents/s | relative | one query, ms | memory of the server, MiB |",
+            "| --- | --- | --- | --- | --- |",
+            *lines,
         ),
     )
 

@@ -18,6 +18,7 @@ def measure(bench: Bench) -> Measured:
     figures: list[Figure] = []
     verdicts: list[Verdict] = []
     notes: list[str] = []
+    lines = ["| precision | STS-B English, Spearman | XQuAD English, nDCG@10 |", "| --- | --- | --- |"]
     for precision in ("fp32", "int8"):
         try:
             if precision == "int8":
@@ -35,7 +36,8 @@ def measure(bench: Bench) -> Measured:
             verdicts.append(
                 at_least("STS-B in fp32, published 82.03", "", [similarity], PUBLISHED_STSB - STSB_TOLERANCE)
             )
-    return Measured(tuple(figures), tuple(verdicts), tuple(notes))
+        lines.append(f"| {precision} | {similarity:.2f} | {retrieval:.2f} |")
+    return Measured(tuple(figures), tuple(verdicts), tuple(notes), markdown=tuple(lines))
 
 
 def _spearman(bench: Bench, client: Client) -> float:
