@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from benchmarks.encoder.rows import ROWS
 def main() -> int:
     """Run the command."""
     options = _read_options()
+    # So that a run that is ended takes its servers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console(width=None if sys.stdout.isatty() else 140)
     scale = QUICK if options.quick else FULL
     try:

@@ -113,7 +113,7 @@ def _verdict_cells(verdict: Verdict) -> tuple[str, ...]:
 def _number(value: float) -> str:
     """Write a number with three to four digits that say something, and cosines near 1 in full."""
     if 0.99 < value < 1:
-        return f"{value:.7f}".rstrip("0")
+        return f"{value:.7f}"
     return (
         f"{value:,.0f}"
         if abs(value) >= 100 or value == int(value)

@@ -73,9 +73,9 @@ def _sum_up(
             figure("refused", "", [everyone[Ending.REFUSED]]),
             figure("texts answered while it lasted", "texts/s", [everyone[Ending.ANSWERED] * TEXTS_A_CALL / over]),
             milliseconds("refusal, low-rate caller, p50", [percentile(refusals, 50)]),
-            figure("memory before, saturated, median (PSS)", "MiB", [resting]),
-            figure("memory under overload, median (PSS)", "MiB", [percentile(overloaded, 50)]),
-            figure("memory under overload, largest (PSS)", "MiB", [max(overloaded)]),
+            figure("memory before, saturated, median (RSS)", "MiB", [resting]),
+            figure("memory under overload, median (RSS)", "MiB", [percentile(overloaded, 50)]),
+            figure("memory under overload, largest (RSS)", "MiB", [max(overloaded)]),
         ),
         verdicts=(
             at_most("largest memory to the steady state", "x", [max(overloaded) / resting], 1.3),
@@ -95,13 +95,13 @@ def _sum_up(
 
 @contextmanager
 def watching_memory(server: ServerProcess) -> Iterator[list[float]]:
-    """Read the server's memory (PSS, MiB) every now and then for the length of a with-block."""
+    """Read the server's memory (RSS, MiB) every now and then for the length of a with-block."""
     seen: list[float] = []
     stopped = threading.Event()
 
     def watch() -> None:
         while not stopped.wait(MEMORY_EVERY_SECONDS):
-            seen.append(server.memory().pss / MIB)
+            seen.append(server.memory().rss / MIB)
 
     thread = threading.Thread(target=watch)
     thread.start()

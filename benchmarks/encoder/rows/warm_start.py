@@ -13,6 +13,7 @@ from benchmarks.encoder.result import Measured, Row, at_least, at_most, figure
 from benchmarks.encoder.server import MIB, memory_of
 from benchmarks.statistics import ratios
 
+UNITS = {"start": "s", "RSS": "MiB", "PSS": "MiB", "processes": ""}
 # What a program without a server does; it says when it is done and waits to be looked at.
 PROGRAM = """
 import sys
@@ -34,28 +35,42 @@ def measure(bench: Bench) -> Measured:
             for label, value in values.items():
                 seen[f"{name}, {label}"].append(value)
     return Measured(
-        figures=tuple(
-            figure(name, name.rpartition(" in ")[2] if " in " in name else "", values) for name, values in seen.items()
-        ),
+        figures=tuple(figure(name, UNITS[name.rpartition(", ")[2]], values) for name, values in seen.items()),
         verdicts=(
-            at_least("times faster to the first answer", "x", ratios(seen["program, start in s"], seen["server, start in s"]), 4, 8),
-            at_most("resident memory (RSS) to the program's", "x", ratios(seen["server, RSS in MiB"], seen["program, RSS in MiB"]), 0.6, 0.4),
-            at_most("proportional memory (PSS) to the program's", "x", ratios(seen["server, PSS in MiB"], seen["program, PSS in MiB"]), 0.6, 0.4),
+            at_least(
+                "times faster to the first answer", "x", ratios(seen["program, start"], seen["server, start"]), 4, 8
+            ),
+            at_most(
+                "resident memory (RSS) to the program's",
+                "x",
+                ratios(seen["server, RSS"], seen["program, RSS"]),
+                0.6,
+                0.4,
+            ),
+            at_most(
+                "proportional memory (PSS) to the program's",
+                "x",
+                ratios(seen["server, PSS"], seen["program, PSS"]),
+                0.6,
+                0.4,
+            ),
         ),
         notes=(
-            ("the server as shipped: Faiss, all-MiniLM-L6-v2, its graph made before; memory of it and all its processes "
-            "right after SERVING; the program has only just encoded one text"),
+            (
+                "the server as shipped: Faiss, all-MiniLM-L6-v2, its graph made before; memory of it and all its processes "
+                "right after SERVING; the program has only just encoded one text"
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _start_server(bench: Bench) -> dict[str, float]:
     with bench.server(cache_mib=64) as server:
         memory = server.memory()
         return {
-            "start in s": server.seconds_to_serving,
-            "RSS in MiB": memory.rss / MIB,
-            "PSS in MiB": memory.pss / MIB,
+            "start": server.seconds_to_serving,
+            "RSS": memory.rss / MIB,
+            "PSS": memory.pss / MIB,
             "processes": memory.processes,
         }
 
@@ -76,7 +91,7 @@ def _start_program() -> dict[str, float]:
         program.communicate()
     if line != "encoded\n":
         raise RuntimeError("the program with SentenceTransformer did not get to its first vector")
-    return {"start in s": seconds, "RSS in MiB": memory.rss / MIB, "PSS in MiB": memory.pss / MIB}
+    return {"start": seconds, "RSS": memory.rss / MIB, "PSS": memory.pss / MIB}
 
 
 ROW = Row("warm-start", "warm start and resident memory", measure)
