@@ -16,7 +16,12 @@ from vecgate_backends.registry import backend_class, backend_kinds
 from vecgate_server.config import Settings, load_settings
 
 REPOSITORY = Path(__file__).parents[2]
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    REPOSITORY / "benchmarks/README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 
 
 def setting_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
