@@ -11,6 +11,7 @@ import pytest
 from vecgate_server.encoders import export
 from vecgate_server.encoders.graph_cache import cached_form, export_in_child, make_served_form
 from vecgate_server.encoders.served_form import ServedFormError, read_served_form
+from vecgate_server.encoders.settings import Precision
 
 # The exporter warns of itself and of every shape that a model looks at while it is traced.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -27,13 +28,13 @@ class CountedExporter:
         self.may_export = threading.Event()
         self.may_export.set()
 
-    def __call__(self, model: Path, directory: Path) -> None:
+    def __call__(self, model: Path, directory: Path, precision: Precision) -> None:
         self.exports += 1
         assert self.may_export.wait(30)
         if self.dies:
             (directory / "model.onnx").write_bytes(b"half")
             raise ServedFormError("the exporter died")
-        export.export(model, directory)
+        export.export(model, directory, precision)
 
 
 @pytest.fixture
@@ -116,5 +117,5 @@ def test_the_child_process_tells_why_it_refuses(tiny_model: TinyModel, tmp_path:
     path = model / "tokenizer_config.json"
     # The fused layers take it that padding stands at the end.
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"padding_side": "left"}), "utf-8")
-    with pytest.raises(ServedFormError, match="the export ended with 1: the graph's vectors are not torch's"):
-        export_in_child(model, tmp_path)
+    with pytest.raises(ServedFormError, match="the export ended with 1: the graph does not give what torch gives"):
+        export_in_child(model, tmp_path, Precision.FP32)
