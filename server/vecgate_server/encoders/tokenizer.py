@@ -16,6 +16,7 @@ from vecgate_server.encoders.tokenized_text import TokenizedText
 # Word pieces of prose have 4 to 5 characters, so one prefix of this many for each token is nearly always enough.
 CHARACTERS_A_TOKEN = 8
 PREFIX_GROWTH = 4
+LONG_QUERY = 4
 # Steps that treat each character, or each character with the combining marks after it, on its own.
 LOCAL_NORMALIZERS = frozenset({"BertNormalizer", "Lowercase"})
 # Steps that split at every blank and every punctuation mark, whatever stands around them.
@@ -84,17 +85,23 @@ class TextTokenizer:
     def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
         """Tokenize the query with each text, as a cross-encoder reads them; item i belongs to texts[i].
 
-        Of a pair that is too long the longer one is cut, until both are equally long. If the query alone and the text alone
-        are longer than the model reads, they are read in part, and the parts decide which of them gets an odd token.
+        Of a pair that is too long the longer one is cut, until both are equally long, and the longer one keeps an odd token.
+        For that a text is read until it is longer than what was read of the query. A query of more than LONG_QUERY times
+        what the model reads is itself read in part, so a shorter text may keep the odd token in its place.
         Safe to call from several threads.
         """
         [(query_encoding, query_tokens)] = self._read(
-            self._uncut_tokenizer, [self._prompts.get(Role.QUERY, "") + query], add_special_tokens=False
+            self._uncut_tokenizer,
+            [self._prompts.get(Role.QUERY, "") + query],
+            add_special_tokens=False,
+            at_least=LONG_QUERY * self._max_tokens,
         )
         fixed = query_tokens + self._tokenizer.num_special_tokens_to_add(is_pair=True)
         return [
             _tokenized(self._tokenizer.post_process(query_encoding, encoding), fixed + tokens)
-            for encoding, tokens in self._read(self._uncut_tokenizer, texts, add_special_tokens=False)
+            for encoding, tokens in self._read(
+                self._uncut_tokenizer, texts, add_special_tokens=False, at_least=query_tokens
+            )
         ]
 
     @cached_property
@@ -105,9 +112,10 @@ class TextTokenizer:
         return uncut
 
     def _read(
-        self, tokenizer: Tokenizer, whole: Sequence[str], *, add_special_tokens: bool
+        self, tokenizer: Tokenizer, whole: Sequence[str], *, add_special_tokens: bool, at_least: int = 0
     ) -> list[tuple[Encoding, int]]:
-        """Encode texts, or as much of each as holds more tokens than the model reads, and count these tokens."""
+        """Encode texts, or as much of each as holds more tokens than the model reads and at_least, and count them."""
+        wanted = max(self._max_tokens, at_least)
         special_tokens = self._special_tokens if add_special_tokens else 0
         read: dict[int, tuple[Encoding, int]] = {}
         unread = list(range(len(whole)))
@@ -120,7 +128,7 @@ class TextTokenizer:
                 counted = special_tokens + (
                     _count(encoding, special_tokens) if is_whole else self._count_certain(encoding)
                 )
-                if is_whole or counted > self._max_tokens:
+                if is_whole or counted > wanted:
                     read[position] = encoding, counted
             unread = [position for position in unread if position not in read]
             if prefix_characters is not None:
