@@ -22,6 +22,7 @@ from vecgate_server.app import serve as serve_until_signalled
 from vecgate_server.config import load_settings, settings_text
 from vecgate_server.config_backends import with_backend_defaults
 from vecgate_server.config_faults import InvalidSettingsError, closest
+from vecgate_server.encoders.base import ModelKind
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.telemetry import configure_logging
@@ -107,7 +108,8 @@ def export_model(
         _exit(CANNOT_START, str(fault))
     except KeyboardInterrupt:
         _exit(INTERRUPTED, "interrupted")
-    click.echo(f"{directory}: {form.kind} {name} in {form.precision}, {form.dimension} dimensions, {form.agreement}")
+    gives = "a score for a pair" if form.kind is ModelKind.CROSS_ENCODER else f"{form.dimension} dimensions"
+    click.echo(f"{directory}: {name} in {form.precision}, {gives}, {form.agreement}")
 
 
 def _serve(config: Path | None) -> None:

@@ -104,7 +104,7 @@ def _classifier(directory: Path, labels: int) -> None:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=64,
-        num_labels=labels,
+        id2label={number: str(number) for number in range(labels)},
         initializer_range=0.2,  # scores that differ from text to text
     )
     BertForSequenceClassification(config).save_pretrained(directory)

@@ -45,7 +45,7 @@ def test_scores_are_those_of_predict(tiny_cross_encoder: TinyModel, texts: list[
 
     model = tiny_cross_encoder(**kind)
     reference = CrossEncoder(str(model), device="cpu")
-    runtimes = [_in_torch(model), _served(model)]
+    runtimes: list[TorchRuntime | OnnxRuntime] = [_in_torch(model), _served(model)]
     for query in QUERIES:
         expected = reference.predict([(query, text) for text in texts])
         assert np.ptp(expected) > 0.01
@@ -53,7 +53,8 @@ def test_scores_are_those_of_predict(tiny_cross_encoder: TinyModel, texts: list[
             tokenized = runtime.tokenizer.tokenize_pairs(query, texts)
             together = runtime.forward(tokenized, Role.QUERY)
             alone = np.concatenate([runtime.forward([pair], Role.QUERY) for pair in tokenized])
-            assert (together.dtype, together.shape) == (np.float32, (len(texts), 1))
+            assert together.dtype == np.float32
+            assert together.shape == (len(texts), 1)
             np.testing.assert_allclose(together[:, 0], expected, atol=1e-5)
             np.testing.assert_allclose(alone[:, 0], expected, atol=1e-5)
 
@@ -72,7 +73,8 @@ def test_an_int8_form_scores_nearly_alike_and_has_a_fingerprint_of_its_own(
     tiny_cross_encoder: TinyModel, texts: list[str]
 ) -> None:
     model = tiny_cross_encoder()
-    exact, small = _in_torch(model), _served(model, Precision.INT8)
+    exact: TorchRuntime | OnnxRuntime = _in_torch(model)
+    small = _served(model, Precision.INT8)
     assert small.description.precision is Precision.INT8
     assert small.description.fingerprint != exact.description.fingerprint
     tokenized = exact.tokenizer.tokenize_pairs("the cat", texts)
@@ -113,7 +115,7 @@ def test_a_directory_without_its_weights_is_not_complete(tiny_cross_encoder: Tin
 
 def test_the_tokenizer_of_a_cross_encoder_can_be_pickled(tiny_cross_encoder: TinyModel, texts: list[str]) -> None:
     tokenizer = _in_torch(tiny_cross_encoder()).tokenizer
-    copy = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  # it was made here
+    copy = pickle.loads(pickle.dumps(tokenizer))  # it was made here
     for ours, theirs in zip(copy.tokenize_pairs("cat", texts), tokenizer.tokenize_pairs("cat", texts), strict=True):
         assert ours.token_ids.tolist() == theirs.token_ids.tolist()
         assert ours.type_ids.tolist() == theirs.type_ids.tolist()

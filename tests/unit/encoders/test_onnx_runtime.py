@@ -133,6 +133,16 @@ def test_the_process_that_exports_ends_with_1_and_the_reason(
     assert "cannot be loaded" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_the_process_that_exports_ends_with_4_where_the_machine_is_to_blame(
+    tiny_model: TinyModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        export_process.main([str(tiny_model()), str(tmp_path / "file"), "fp32"])
+    assert ended.value.code == 4
+    assert "FileExistsError" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_process_that_exports_ends_with_the_one_that_asked(tiny_model: TinyModel, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vecgate_server.encoders.export_process", str(tiny_model()), str(tmp_path), "fp32"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:

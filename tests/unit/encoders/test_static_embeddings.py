@@ -98,7 +98,7 @@ def test_int8_is_refused_to_a_model_without_matrix_products(tiny_static: TinyMod
 
 def test_its_tokenizer_can_be_pickled(tiny_static: TinyModel) -> None:
     tokenizer = _in_torch(tiny_static()).tokenizer
-    copy = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301  # it was made here
+    copy = pickle.loads(pickle.dumps(tokenizer))  # it was made here
     texts = ["", "the cat", "cat " * 40_000]
     for ours, theirs in zip(copy.tokenize(texts, Role.QUERY), tokenizer.tokenize(texts, Role.QUERY), strict=True):
         assert ours.token_ids.tolist() == theirs.token_ids.tolist()
