@@ -76,13 +76,13 @@ def check_config(group_config: Path | None, config: Path | None) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--precision",
-    type=click.Choice(Precision),
+    type=click.Choice([precision.value for precision in Precision]),
     help="What the graph computes in. Default: what the settings say.",
 )
 @config_option
 @click.pass_obj
 def export_model(
-    group_config: Path | None, name: str, directory: Path, precision: Precision | None, config: Path | None
+    group_config: Path | None, name: str, directory: Path, precision: str | None, config: Path | None
 ) -> None:
     """Write the model NAME of the settings to the new DIRECTORY in its served form.
 
@@ -98,7 +98,7 @@ def export_model(
         # It needs libraries that a server may do without.
         from vecgate_server.encoders import model_export  # noqa: PLC0415
 
-        asked = replace(model, precision=precision or model.precision)
+        asked = replace(model, precision=Precision(precision) if precision else model.precision)
         form = model_export.export_model(asked, encoders, directory)
     except InvalidSettingsError as fault:
         _exit(WRONG_CONFIGURATION, str(fault))

@@ -81,6 +81,10 @@ def fingerprint(
     }
     if activation is not None:
         identity["activation"] = activation
+    return _hash(identity)
+
+
+def _hash(identity: Mapping[str, Any]) -> str:
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
