@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
@@ -21,6 +22,8 @@ from vecgate_server.app import serve as serve_until_signalled
 from vecgate_server.config import load_settings, settings_text
 from vecgate_server.config_backends import with_backend_defaults
 from vecgate_server.config_faults import InvalidSettingsError, closest
+from vecgate_server.encoders.base import ModelKind
+from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.telemetry import configure_logging
 
@@ -71,9 +74,16 @@ def check_config(group_config: Path | None, config: Path | None) -> None:
 @main.command("export-model")
 @click.argument("name")
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--precision",
+    type=click.Choice([precision.value for precision in Precision]),
+    help="What the graph computes in. Default: what the settings say.",
+)
 @config_option
 @click.pass_obj
-def export_model(group_config: Path | None, name: str, directory: Path, config: Path | None) -> None:
+def export_model(
+    group_config: Path | None, name: str, directory: Path, precision: str | None, config: Path | None
+) -> None:
     """Write the model NAME of the settings to the new DIRECTORY in its served form.
 
     A model entry whose path is that directory is served without torch.
@@ -88,7 +98,8 @@ def export_model(group_config: Path | None, name: str, directory: Path, config: 
         # It needs libraries that a server may do without.
         from vecgate_server.encoders import model_export  # noqa: PLC0415
 
-        form = model_export.export_model(model, encoders, directory)
+        asked = replace(model, precision=Precision(precision) if precision else model.precision)
+        form = model_export.export_model(asked, encoders, directory)
     except InvalidSettingsError as fault:
         _exit(WRONG_CONFIGURATION, str(fault))
     except ImportError as fault:
@@ -97,10 +108,8 @@ def export_model(group_config: Path | None, name: str, directory: Path, config: 
         _exit(CANNOT_START, str(fault))
     except KeyboardInterrupt:
         _exit(INTERRUPTED, "interrupted")
-    click.echo(
-        f"{directory}: {name} in {form.precision}, {form.dimension} dimensions, cosine to torch at least "
-        f"{form.least_cosine:.6f}"
-    )
+    gives = "a score for a pair" if form.kind is ModelKind.CROSS_ENCODER else f"{form.dimension} dimensions"
+    click.echo(f"{directory}: {name} in {form.precision}, {gives}, {form.agreement}")
 
 
 def _serve(config: Path | None) -> None:

@@ -67,6 +67,27 @@ async def test_an_exported_model_is_served_without_what_made_it(
         )
 
 
+async def test_an_exported_model_in_int8_is_another_model_to_collections(
+    graph_directory: Path, tmp_path: Path, start_server: Any, model_stub: Any
+) -> None:
+    done = export(graph_directory, tmp_path, MODEL, str(tmp_path / "small"), "--precision", "int8")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        f"{tmp_path / 'small'}: {MODEL} in int8, 384 dimensions, cosine to torch at least 0.9"
+    )
+    models = {"default": "mine", "available": [{"name": "mine", "path": str(tmp_path / "small")}]}
+    server = start_server({"backends": {"memory": {"kind": "memory"}}, "models": models}, missing=MADE_WITH)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub = VectorSearchServiceStub(channel)
+        served = (await stub.ListModels(ListModelsRequest())).models[0]
+        answer = await stub.Encode(QUESTION)
+    original = (await model_stub.ListModels(ListModelsRequest())).models[0]
+    assert served.fingerprint != original.fingerprint
+    for ours, theirs in zip(answer.embeddings, (await model_stub.Encode(QUESTION)).embeddings, strict=True):
+        cosine = np.frombuffer(ours.vector.packed, "<f4") @ np.frombuffer(theirs.vector.packed, "<f4")
+        assert 0.95 < float(cosine) < 0.9999
+
+
 def test_a_directory_that_exists_is_left_alone(graph_directory: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     refused = export(graph_directory, tmp_path, MODEL, str(tmp_path / "there"))

@@ -1,4 +1,4 @@
-"""The fingerprint of a model: one hash over everything that shapes the vectors of its documents."""
+"""The fingerprint of a model: one hash over everything that shapes the vectors of its documents, or its scores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,13 @@ POOLING_MODES_OF_FLAGS = {
 
 
 def fingerprint(
-    directory: Path, *, max_tokens: int, dimension: int, document_prompt: str, precision: str = "fp32"
+    directory: Path,
+    *,
+    max_tokens: int,
+    dimension: int,
+    document_prompt: str,
+    precision: str = "fp32",
+    activation: str | None = None,
 ) -> str:
     """Return "sha256:" and 64 hex digits over the document side of a sentence-transformers model.
 
@@ -57,13 +63,14 @@ def fingerprint(
         dimension: length of the vectors.
         document_prompt: what is put before documents.
         precision: the precision class of the forward pass.
+        activation: the function that a cross-encoder puts after its scores; None for other models.
 
     Raises:
         ValueError: the directory is not a sentence-transformers model.
         OSError: a file cannot be read.
     """
     transformer, *others = modules_of(directory)
-    identity = {
+    identity: dict[str, Any] = {
         "dimension": dimension,
         "document_prompt": document_prompt,
         "max_tokens": max_tokens,
@@ -72,6 +79,12 @@ def fingerprint(
         "tokenizer": _tokenizer(transformer.directory),
         "transformer": _module(transformer),
     }
+    if activation is not None:
+        identity["activation"] = activation
+    return _hash(identity)
+
+
+def _hash(identity: Mapping[str, Any]) -> str:
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 

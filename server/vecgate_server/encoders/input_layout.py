@@ -41,16 +41,17 @@ class InputLayout:
         return bool(self.prompt_tokens) and not self.pools_prompt
 
     def arrays(self, batch: Sequence[TokenizedText]) -> dict[str, NDArray[np.int64]]:
-        """Build the inputs of a batch: int64, shape (len(batch), longest text)."""
+        """Build the inputs of a batch: int64, shape (len(batch), longest text, 1 at least)."""
         return {name: self._padded([ROWS[name](text) for text in batch], value) for name, value in self.padding.items()}
 
     def pooling_mask(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.int64]:
-        """Mark with 1 the tokens that are pooled: int64, shape (len(batch), longest text)."""
+        """Mark with 1 the tokens that are pooled: int64, shape (len(batch), longest text, 1 at least)."""
         left_out = 0 if self.pools_prompt else self.prompt_tokens.get(role, 0)
         return self._padded([(np.arange(len(text)) >= left_out).astype(np.int32) for text in batch], 0)
 
     def _padded(self, rows: Sequence[NDArray[np.int32]], value: int) -> NDArray[np.int64]:
-        longest = max(map(len, rows))
+        # A model without special tokens reads no token of an empty text; runtimes want one column at least.
+        longest = max(1, *map(len, rows))
         padded = np.full((len(rows), longest), value, dtype=np.int64)
         for row, content in zip(padded, rows, strict=True):
             start = longest - len(content) if self.pads_left else 0

@@ -91,12 +91,13 @@ def _in_cache(model: PublishedModel, cache_directory: Path | None) -> ModelLocat
 
     # Offline, a copy of the main branch is better than no model, and its commit is told.
     for revision in dict.fromkeys((model.revision, None)):
-        modules = try_to_load_from_cache(
-            model.hub_id, "modules.json", cache_dir=cache_directory, revision=revision, repo_type="model"
-        )
-        if isinstance(modules, str) and is_complete(Path(modules).parent):
-            directory = Path(modules).parent
-            return ModelLocation(directory, f"cache {model.hub_id}@{directory.name}")
+        for root_file in ("modules.json", "config.json"):  # a cross-encoder may have the second one alone
+            found = try_to_load_from_cache(
+                model.hub_id, root_file, cache_dir=cache_directory, revision=revision, repo_type="model"
+            )
+            if isinstance(found, str) and is_complete(Path(found).parent):
+                directory = Path(found).parent
+                return ModelLocation(directory, f"cache {model.hub_id}@{directory.name}")
     return None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vecgate_server.encoders.graph_cache import cached_form
 from vecgate_server.encoders.locate import locate
+from vecgate_server.encoders.runtime_choice import check_published
 from vecgate_server.encoders.served_form import ServedForm, ServedFormError, is_served_form, read_served_form
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.errors import ModelUnavailableError
@@ -18,12 +19,12 @@ def export_model(model: ModelSettings, settings: EncoderSettings, directory: Pat
     The form is taken from the cache of graphs, and made there first if need be.
 
     Args:
-        model: which model.
+        model: which model, and in which precision.
         settings: where models and graphs are kept.
         directory: where to; it must not exist.
 
     Raises:
-        ModelUnavailableError: the model was not found or has no served form.
+        ModelUnavailableError: the model was not found, is not the published model of its name, or has no served form.
         FileExistsError: the directory exists.
         OSError: it cannot be written.
     """
@@ -37,8 +38,11 @@ def export_model(model: ModelSettings, settings: EncoderSettings, directory: Pat
     partial = directory.with_name(f"{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        shutil.copytree(cached_form(location.directory, settings.graph_directory), partial)
+        precision = model.precision or settings.precision
+        shutil.copytree(cached_form(location.directory, settings.graph_directory, precision), partial)
         form = read_served_form(partial)
+        if model.path is None:
+            check_published(model.name, form.dimension, form.max_tokens, location.source)
         partial.rename(directory)
     except ServedFormError as error:
         raise ModelUnavailableError(f"model {model.name} cannot be exported: {error}") from error

@@ -10,6 +10,8 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from vecgate_server.encoders.base import ModelKind
+
 # The loaders' own order of preference: the first form that exists is the one that is read.
 WEIGHT_FORMS = (
     ("model.safetensors", ("model.safetensors",)),
@@ -19,8 +21,10 @@ WEIGHT_FORMS = (
 )
 # Every file that is neither weights nor for people: configurations, tokenizers, vocabularies.
 SETTINGS_SUFFIXES = frozenset({".json", ".txt", ".model"})
-CONFIGURED_MODULES = frozenset({"Pooling", "Dense", "LayerNorm"})
-WEIGHED_MODULES = frozenset({"Dense", "LayerNorm"})
+CONFIGURED_MODULES = frozenset({"Transformer", "Pooling", "Dense", "LayerNorm"})
+WEIGHED_MODULES = frozenset({"Transformer", "StaticEmbedding", "Dense", "LayerNorm"})
+# What config.json names as the class of a model that transformers alone saved and CrossEncoder reads.
+CLASSIFIER = "ForSequenceClassification"
 # tokenizer.json says everything; only without it are the vocabularies read.
 TOKENIZER_FORMS = (
     ("tokenizer.json",),
@@ -57,14 +61,29 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def modules_of(directory: Path) -> tuple[ModuleFiles, ...]:
-    """List the modules that modules.json names.
+def kind_of(directory: Path) -> ModelKind:
+    """Tell what a model is for, by its files; what says nothing is taken for an encoder.
 
     Raises:
-        ValueError: there is no modules.json, or it is not a list of modules.
+        ValueError: a configuration is not JSON.
+    """
+    if (directory / "modules.json").is_file():
+        library = read_json(directory / "config_sentence_transformers.json")
+        return ModelKind.CROSS_ENCODER if library.get("model_type") == "CrossEncoder" else ModelKind.ENCODER
+    architectures = read_json(directory / "config.json").get("architectures") or [""]
+    return ModelKind.CROSS_ENCODER if str(architectures[0]).endswith(CLASSIFIER) else ModelKind.ENCODER
+
+
+def modules_of(directory: Path) -> tuple[ModuleFiles, ...]:
+    """List the modules that modules.json names; a cross-encoder without one is a single transformer.
+
+    Raises:
+        ValueError: there is no modules.json and it is no cross-encoder, or it is not a list of modules.
     """
     listing = directory / "modules.json"
     if not listing.is_file():
+        if kind_of(directory) is ModelKind.CROSS_ENCODER:
+            return (ModuleFiles(kind="Transformer", directory=directory),)
         raise ValueError(f"{directory} holds no modules.json, so it is not a sentence-transformers model")
     modules = json.loads(listing.read_text(encoding="utf-8"))
     try:
@@ -96,15 +115,13 @@ def tokenizer_files(directory: Path) -> tuple[Path, ...]:
 def is_complete(directory: Path) -> bool:
     """Whether a directory holds every file that loading needs; a download may have been interrupted."""
     try:
-        transformer, *others = modules_of(directory)
+        modules = modules_of(directory)
     except ValueError:
         return False
     return (
-        bool(weight_files(transformer.directory))
-        and bool(tokenizer_files(transformer.directory))
-        and (transformer.directory / "config.json").is_file()
-        and all((module.directory / "config.json").is_file() for module in others if module.kind in CONFIGURED_MODULES)
-        and all(weight_files(module.directory) for module in others if module.kind in WEIGHED_MODULES)
+        bool(tokenizer_files(modules[0].directory))
+        and all((module.directory / "config.json").is_file() for module in modules if module.kind in CONFIGURED_MODULES)
+        and all(weight_files(module.directory) for module in modules if module.kind in WEIGHED_MODULES)
     )
 
 

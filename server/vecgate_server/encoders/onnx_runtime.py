@@ -22,7 +22,6 @@ from vecgate_server.encoders.served_form import (
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.tokenizer import TextTokenizer
 
-OUTPUT = "sentence_embedding"
 POOLING_MASK = "pooling_mask"
 
 
@@ -49,8 +48,8 @@ class OnnxRuntime:
         inputs = self._layout.arrays(batch)
         if self._layout.has_pooling_mask:
             inputs[POOLING_MASK] = self._layout.pooling_mask(batch, role)
-        (vectors,) = self._session.run([OUTPUT], inputs)
-        array: NDArray[np.float32] = vectors
+        (output,) = self._session.run(None, inputs)
+        array: NDArray[np.float32] = output
         return array
 
 
@@ -93,6 +92,7 @@ def _text_tokenizer(path: Path, form: ServedForm) -> TextTokenizer:
         max_tokens=form.max_tokens,
         prompts={Role.QUERY: form.query_prompt, Role.DOCUMENT: form.document_prompt},
         truncation_side=form.truncation_side,
+        adds_special_tokens=form.adds_special_tokens,
     )
 
 
@@ -106,6 +106,9 @@ def _describe(form: ServedForm, name: str, source: str) -> ModelDescription:
         document_prompt=form.document_prompt,
         normalized=form.normalized,
         runtime="onnx",
-        runtime_reason=f"ONNX Runtime {onnxruntime.__version__}, cosine to torch at least {form.least_cosine:.7f}",
+        runtime_reason=f"ONNX Runtime {onnxruntime.__version__}, {form.precision}, {form.agreement}",
         source=source,
+        kind=form.kind,
+        precision=form.precision,
+        matryoshka_dimensions=form.matryoshka_dimensions,
     )

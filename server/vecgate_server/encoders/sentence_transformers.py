@@ -1,23 +1,24 @@
-"""The runtime that sentence-transformers itself gives: torch, in fp32. It is the reference for every other runtime."""
+"""Loading models with sentence-transformers, which is the source of truth about what they are."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
-from vecgate_server.encoders.base import ModelDescription, Role
+from vecgate_server.encoders.base import ModelDescription, ModelKind, Role
 from vecgate_server.encoders.fingerprint import fingerprint
 from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.locate import ModelLocation
-from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.encoders.tokenizer import TextTokenizer
+from vecgate_server.encoders.matryoshka import declared_dimensions
+from vecgate_server.encoders.model_files import kind_of
+from vecgate_server.encoders.settings import Precision
+from vecgate_server.encoders.torch_runtime import CrossEncoderRuntime, StaticEmbeddingRuntime, TorchRuntime
 from vecgate_server.errors import ModelUnavailableError
 
 # The names that sentence-transformers' encode_query and encode_document look for, in their order.
@@ -25,46 +26,22 @@ PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
     Role.QUERY: ("query",),
     Role.DOCUMENT: ("document", "passage", "corpus"),
 }
-
-
-class SentenceTransformersRuntime:
-    """One model in torch. Torch takes threads of its own for each caller, so concurrent runs would crowd the cores.
-
-    It tokenizes by itself, because the wrappers cost ten times the tokenizer, and pads itself.
-    """
-
-    concurrent = False
-
-    def __init__(
-        self, model: SentenceTransformer, tokenizer: TextTokenizer, description: ModelDescription, device: str
-    ) -> None:
-        """Take a loaded model, in fp32 and on its device, and the tokenizer that reads as it does."""
-        self.model = model
-        self.layout = _layout(model)
-        self.description = description
-        self.tokenizer = tokenizer
-        self._device = device
-
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
-        """Run the model on a batch; see Runtime.forward."""
-        with torch.inference_mode():
-            vectors = self.model(self.features(batch, role))["sentence_embedding"]
-        array: NDArray[np.float32] = vectors.to(device="cpu", dtype=torch.float32).numpy()
-        return array
-
-    def features(self, batch: Sequence[TokenizedText], role: Role) -> dict[str, Any]:
-        """Build the model's input: int64 tensors of shape (len(batch), longest), padded as the model wants it."""
-        features: dict[str, Any] = {
-            name: torch.from_numpy(array).to(self._device) for name, array in self.layout.arrays(batch).items()
-        }
-        if role in self.layout.prompt_tokens:
-            features["prompt_length"] = self.layout.prompt_tokens[role]
-        return features
+STATIC = "StaticEmbedding"
+# A static model itself has no maximum. Its graph holds a vector for each token of a text at once: 128 MiB of them for this
+# many, at the 1,024 dimensions of the widest published one.
+MOST_STATIC_TOKENS = 32_768
+PROBES = ("", "Größe \x00 [SEP] 日本", "cat " * 40)
 
 
 def load(
-    location: ModelLocation, name: str, *, device: str = "cpu", threads: int = 0, runtime_reason: str = ""
-) -> SentenceTransformersRuntime:
+    location: ModelLocation,
+    name: str,
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    runtime_reason: str = "",
+    precision: Precision = Precision.FP32,
+) -> TorchRuntime:
     """Load a model from its directory into torch. Blocks.
 
     Args:
@@ -73,6 +50,8 @@ def load(
         device: a torch device, such as "cpu" or "cuda".
         threads: CPU threads of torch in the whole process; 0 leaves torch's choice.
         runtime_reason: why torch runs the model.
+        precision: the class that the description and the fingerprint name. Torch computes in fp32; another class is that of
+            the graph that is to be made of the model.
 
     Raises:
         ModelUnavailableError: the directory is damaged, or the model is of a kind that is not served.
@@ -81,12 +60,9 @@ def load(
     if threads > 0:
         torch.set_num_threads(threads)
     try:
-        model = SentenceTransformer(str(location.directory), device=device, local_files_only=True)
-        model.float().eval()
-        tokenizer = _text_tokenizer(model, name)
-        description = _describe(model, name, location, runtime_reason)
-        runtime = SentenceTransformersRuntime(model, tokenizer, description, device)
-        _check_features(runtime, model, name)
+        if kind_of(location.directory) is ModelKind.CROSS_ENCODER:
+            return _load_cross_encoder(location, name, device, runtime_reason, precision)
+        return _load_encoder(location, name, device, runtime_reason, precision)
     except ModelUnavailableError:
         raise
     except Exception as error:
@@ -94,7 +70,69 @@ def load(
         raise ModelUnavailableError(
             f"model {name} cannot be loaded from {location.source}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _load_encoder(
+    location: ModelLocation, name: str, device: str, runtime_reason: str, precision: Precision
+) -> TorchRuntime:
+    model = SentenceTransformer(str(location.directory), device=device, local_files_only=True)
+    model.float().eval()
+    is_static = type(model[0]).__name__ == STATIC
+    if not is_static:
+        _check_begins_with_transformer(model, name)
+    description = _describe_encoder(model, name, location, runtime_reason, precision)
+    runtime = (
+        StaticEmbeddingRuntime(model, description, _static_layout(), device)
+        if is_static
+        else TorchRuntime(model, description, _layout(model, _prompts(model)), device)
+    )
+    # A static model reads a long text to its end, which is far beyond what would show a difference.
+    probes = PROBES if is_static else (*PROBES, "word " * (2 * description.max_tokens))
+    for role, prompt in _prompts(model).items():
+        expected = model.preprocess(list(probes), prompt=prompt or None, task=role.value)
+        _check_features(runtime.features(runtime.tokenizer.tokenize(probes, role), role), expected, name)
     return runtime
+
+
+def _load_cross_encoder(
+    location: ModelLocation, name: str, device: str, runtime_reason: str, precision: Precision
+) -> TorchRuntime:
+    model = CrossEncoder(str(location.directory), device=device, local_files_only=True)
+    model.float().eval()
+    _check_begins_with_transformer(model, name)
+    if model.num_labels != 1:
+        raise ModelUnavailableError(
+            f"model {name} gives {model.num_labels} labels for a pair; served are cross-encoders that give one score"
+        )
+    description = _describe_cross_encoder(model, name, location, runtime_reason, precision)
+    runtime = CrossEncoderRuntime(model, description, _layout(model, {Role.QUERY: description.query_prompt}), device)
+    # The texts are longer and shorter than what is left beside the query.
+    probes = (*PROBES, "word " * (2 * description.max_tokens))
+    for query in (*PROBES, "mat " * description.max_tokens):
+        expected = model.preprocess([[query, text] for text in probes], prompt=description.query_prompt or None)
+        tokenized = runtime.tokenizer.tokenize_pairs(query, probes)
+        _check_features(runtime.features(tokenized, Role.QUERY), expected, name)
+    return runtime
+
+
+def _check_begins_with_transformer(model: SentenceTransformer | CrossEncoder, name: str) -> None:
+    wrapped: Any = getattr(model[0], "tokenizer", None)
+    if type(model[0]).__name__ != "Transformer" or not getattr(wrapped, "is_fast", False):
+        raise ModelUnavailableError(
+            f"model {name} begins with {type(model[0]).__name__}; served are transformers with a fast tokenizer and "
+            f"{STATIC}"
+        )
+
+
+def _check_features(built: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
+    """Refuse a model whose input is made in a way that is not known here, such as a chat template."""
+    for key in built.keys() | (expected.keys() - {"modality"}):
+        if not np.array_equal(np.asarray(_on_cpu(built.get(key))), np.asarray(_on_cpu(expected.get(key)))):
+            raise ModelUnavailableError(f"model {name} prepares its input in a way that is not served ({key})")
+
+
+def _on_cpu(feature: object) -> object:
+    return feature.cpu() if isinstance(feature, torch.Tensor) else feature
 
 
 def _prompts(model: SentenceTransformer) -> dict[Role, str]:
@@ -105,7 +143,12 @@ def _prompts(model: SentenceTransformer) -> dict[Role, str]:
     }
 
 
-def _max_tokens(model: SentenceTransformer, name: str) -> int:
+def _max_tokens(model: SentenceTransformer | CrossEncoder, name: str) -> int:
+    first: Any = model[0]
+    if type(first).__name__ == STATIC:
+        # Its tokenizer may cut texts of its own accord.
+        truncation = first.tokenizer.truncation
+        return min(MOST_STATIC_TOKENS, truncation["max_length"] if truncation else MOST_STATIC_TOKENS)
     limit = model.max_seq_length
     # A tokenizer without a limit declares 1e30.
     if limit is None or not math.isfinite(limit) or limit > np.iinfo(np.int32).max:
@@ -115,21 +158,9 @@ def _max_tokens(model: SentenceTransformer, name: str) -> int:
     return int(limit)
 
 
-def _text_tokenizer(model: SentenceTransformer, name: str) -> TextTokenizer:
-    wrapped: Any = getattr(model[0], "tokenizer", None)
-    if type(model[0]).__name__ != "Transformer" or not getattr(wrapped, "is_fast", False):
-        raise ModelUnavailableError(
-            f"model {name} begins with {type(model[0]).__name__}; served are transformers with a fast tokenizer"
-        )
-    return TextTokenizer(
-        wrapped.backend_tokenizer,
-        max_tokens=_max_tokens(model, name),
-        prompts=_prompts(model),
-        truncation_side=wrapped.truncation_side,
-    )
-
-
-def _describe(model: SentenceTransformer, name: str, location: ModelLocation, runtime_reason: str) -> ModelDescription:
+def _describe_encoder(
+    model: SentenceTransformer, name: str, location: ModelLocation, runtime_reason: str, precision: Precision
+) -> ModelDescription:
     prompts = _prompts(model)
     max_tokens = _max_tokens(model, name)
     dimension = model.get_embedding_dimension()
@@ -142,26 +173,58 @@ def _describe(model: SentenceTransformer, name: str, location: ModelLocation, ru
             max_tokens=max_tokens,
             dimension=dimension,
             document_prompt=prompts[Role.DOCUMENT],
+            precision=precision,
         ),
         dimension=dimension,
         max_tokens=max_tokens,
         query_prompt=prompts[Role.QUERY],
         document_prompt=prompts[Role.DOCUMENT],
-        normalized=type(model[-1]).__name__ == "Normalize",
+        normalized=type(model[-1]).__name__ == "Normalize" and model.truncate_dim is None,
         runtime="torch",
         runtime_reason=runtime_reason,
         source=location.source,
+        precision=precision,
+        matryoshka_dimensions=declared_dimensions(location.directory, dimension),
     )
 
 
-def _layout(model: SentenceTransformer) -> InputLayout:
+def _describe_cross_encoder(
+    model: CrossEncoder, name: str, location: ModelLocation, runtime_reason: str, precision: Precision
+) -> ModelDescription:
+    activation = type(model.activation_fn)
+    max_tokens = _max_tokens(model, name)
+    return ModelDescription(
+        name=name,
+        fingerprint=fingerprint(
+            location.directory,
+            max_tokens=max_tokens,
+            dimension=1,
+            document_prompt="",
+            precision=precision,
+            activation=f"{activation.__module__}.{activation.__qualname__}",
+        ),
+        dimension=1,
+        max_tokens=max_tokens,
+        # predict() puts the default prompt before the first of a pair.
+        query_prompt=model.prompts.get(model.default_prompt_name or "", "") or "",
+        document_prompt="",
+        normalized=False,
+        runtime="torch",
+        runtime_reason=runtime_reason,
+        source=location.source,
+        precision=precision,
+        kind=ModelKind.CROSS_ENCODER,
+    )
+
+
+def _layout(model: SentenceTransformer | CrossEncoder, prompts: Mapping[Role, str]) -> InputLayout:
     wrapped: Any = model.tokenizer
     padding = {
         "input_ids": wrapped.pad_token_id or 0,
         "token_type_ids": wrapped.pad_token_type_id,
         "attention_mask": 0,
     }
-    lengths = {role: _prompt_length(model, prompt) for role, prompt in _prompts(model).items()}
+    lengths = {role: _prompt_length(model, prompt) for role, prompt in prompts.items()}
     return InputLayout(
         padding={name: value for name, value in padding.items() if name in wrapped.model_input_names},
         pads_left=wrapped.padding_side == "left",
@@ -170,20 +233,14 @@ def _layout(model: SentenceTransformer) -> InputLayout:
     )
 
 
-def _prompt_length(model: SentenceTransformer, prompt: str) -> int | None:
+def _static_layout() -> InputLayout:
+    """The inputs of a static model's graph; in torch it takes no padding."""
+    return InputLayout(padding={"input_ids": 0, "attention_mask": 0})
+
+
+def _prompt_length(model: SentenceTransformer | CrossEncoder, prompt: str) -> int | None:
     """Count the prompt's tokens as sentence-transformers does, for poolings that leave the prompt out."""
     if not prompt:
         return None
     length: Any = model.preprocess([""], prompt=prompt).get("prompt_length")
     return None if length is None else int(length)
-
-
-def _check_features(runtime: SentenceTransformersRuntime, model: SentenceTransformer, name: str) -> None:
-    """Refuse a model whose input is made in a way that this runtime does not know, such as a chat template."""
-    probes = ["", "Größe \x00 [SEP] 日本", "word " * (2 * runtime.description.max_tokens)]
-    for role, prompt in _prompts(model).items():
-        expected = model.preprocess(probes, prompt=prompt or None, task=role.value)
-        built = runtime.features(runtime.tokenizer.tokenize(probes, role), role)
-        for key in built.keys() | (expected.keys() - {"modality"}):
-            if not np.array_equal(np.asarray(built.get(key)), np.asarray(expected.get(key))):
-                raise ModelUnavailableError(f"model {name} prepares its input in a way that is not served ({key})")

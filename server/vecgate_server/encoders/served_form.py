@@ -5,6 +5,7 @@ It is made from a sentence-transformers model once and needs nothing but ONNX Ru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from vecgate_server.encoders.agreement import Agreement
+from vecgate_server.encoders.base import ModelKind
 from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.model_files import sha256_of
 from vecgate_server.encoders.settings import Precision
 
 # Raised whenever a directory of before would be read wrongly, or fingerprints are made in another way.
-FORMAT = 1
+FORMAT = 2
 SETTINGS_FILE = "served.json"
 GRAPH_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
@@ -32,27 +35,34 @@ class ServedForm:
     """What served.json says.
 
     Attributes:
-        fingerprint, dimension, max_tokens, query_prompt, document_prompt, normalized: see ModelDescription.
+        kind, fingerprint, dimension, max_tokens, query_prompt, document_prompt, normalized: see ModelDescription.
+        matryoshka_dimensions: those that the model itself declares, ascending.
         precision: the class in which the graph computes.
         truncation_side: the side that is cut off texts that are too long.
-        layout: the graph's inputs. With layout.has_pooling_mask it has the further
-            input "pooling_mask". Its one output is "sentence_embedding", float32 of shape (batch, dimension).
-        least_cosine: the smallest cosine between the graph's vectors and torch's, seen when the graph was checked.
+        adds_special_tokens: whether the model reads special tokens around a text.
+        layout: the graph's inputs. With layout.has_pooling_mask it has the further input "pooling_mask". Its one output is
+            float32 of shape (batch, dimension): vectors, or a cross-encoder's scores.
+        agreement: how near the graph came to torch when it was checked.
+        wanted: how near it had to come.
         made_with: versions of the libraries that made it.
         files: SHA-256 (64 hex digits) of the files beside.
         format: the version of this form.
     """
 
+    kind: ModelKind
     fingerprint: str
     dimension: int
     max_tokens: int
     query_prompt: str
     document_prompt: str
     normalized: bool
+    matryoshka_dimensions: tuple[int, ...]
     precision: Precision
     truncation_side: Literal["left", "right"]
+    adds_special_tokens: bool
     layout: InputLayout
-    least_cosine: float
+    agreement: Agreement
+    wanted: Agreement
     made_with: Mapping[str, str]
     files: Mapping[str, str]
     format: int = FORMAT
@@ -82,14 +92,19 @@ def read_served_form(directory: Path) -> ServedForm:
         ServedFormError: a file is missing or damaged, or the form is of another version.
     """
     try:
-        form = _adapter.validate_json((directory / SETTINGS_FILE).read_bytes())
+        text = (directory / SETTINGS_FILE).read_bytes()
+        settings = json.loads(text)
+        made_as = settings.get("format") if isinstance(settings, dict) else None
+        if made_as != FORMAT:
+            raise ServedFormError(f"{directory} has version {made_as} of the served form; this one reads {FORMAT}")
+        form = _adapter.validate_json(text)
         digests = {name: sha256_of(directory / name) for name in (GRAPH_FILE, TOKENIZER_FILE)}
     except ValidationError as error:
         raise ServedFormError(f"{directory / SETTINGS_FILE} cannot be read: {error.error_count()} faults") from error
+    except ValueError as error:
+        raise ServedFormError(f"{directory / SETTINGS_FILE} cannot be read: {error}") from error
     except OSError as error:
         raise ServedFormError(f"{directory} lacks a file of the served form: {error}") from error
-    if form.format != FORMAT:
-        raise ServedFormError(f"{directory} has version {form.format} of the served form; this one reads {FORMAT}")
     damaged = [name for name, digest in digests.items() if form.files.get(name) != digest]
     if damaged:
         raise ServedFormError(f"{directory} is damaged: {', '.join(damaged)} changed after it was made")

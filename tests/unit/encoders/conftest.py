@@ -92,6 +92,24 @@ def _distilbert(directory: Path) -> None:
     DistilBertModel(config).save_pretrained(directory)
 
 
+def _classifier(directory: Path, labels: int) -> None:
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    BertTokenizer(vocab=_vocabulary(specials), do_lower_case=True).save_pretrained(directory)
+    config = BertConfig(
+        vocab_size=len(specials) + len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        id2label={number: str(number) for number in range(labels)},
+        initializer_range=0.2,  # scores that differ from text to text
+    )
+    BertForSequenceClassification(config).save_pretrained(directory)
+
+
 BACKBONES = {"bert": _bert, "mpnet": _mpnet, "distilbert": _distilbert}
 
 
@@ -120,6 +138,62 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
         copy = tmp_path_factory.mktemp("copy") / "model"
         shutil.copytree(built[recipe], copy)
         return copy
+
+    return build
+
+
+@pytest.fixture
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """A builder of cross-encoders, as sentence-transformers saves them or, plain, as transformers does."""
+
+    def build(*, activation: str = "Sigmoid", labels: int = 1, plain: bool = False, prompt: str = "") -> Path:
+        import torch
+        from sentence_transformers import CrossEncoder
+
+        torch.manual_seed(0)
+        directory = tmp_path_factory.mktemp("cross-encoder")
+        _classifier(directory / "plain", labels)
+        if plain:
+            return directory / "plain"
+        model = CrossEncoder(
+            str(directory / "plain"),
+            device="cpu",
+            max_length=MAX_TOKENS,
+            activation_fn=getattr(torch.nn, activation)(),
+            prompts={"rank": prompt} if prompt else None,
+            default_prompt_name="rank" if prompt else None,
+        )
+        model.save_pretrained(str(directory / "model"), create_model_card=False)
+        return directory / "model"
+
+    return build
+
+
+@pytest.fixture
+def tiny_static(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """A builder of models that begin with a StaticEmbedding."""
+
+    def build(*, cut_at: int | None = None, dense: int | None = None, normalize: bool = True) -> Path:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer import modules as models
+        from transformers import BertTokenizer
+
+        torch.manual_seed(0)
+        directory = tmp_path_factory.mktemp("static")
+        specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        words = BertTokenizer(vocab=_vocabulary(specials), do_lower_case=True).backend_tokenizer
+        if cut_at is not None:
+            words.enable_truncation(cut_at)
+        modules: list[Any] = [models.StaticEmbedding(words, embedding_dim=32)]
+        if dense is not None:
+            modules.append(models.Dense(32, dense, activation_function=torch.nn.Tanh()))
+        if normalize:
+            modules.append(models.Normalize())
+        SentenceTransformer(modules=modules, device="cpu").save_pretrained(
+            str(directory / "model"), create_model_card=False
+        )
+        return directory / "model"
 
     return build
 

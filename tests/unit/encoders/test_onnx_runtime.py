@@ -103,7 +103,7 @@ def test_a_file_that_is_missing_is_told(copy_of_served_bert: Path, name: str) ->
 
 @pytest.mark.parametrize(
     ("change", "fault"),
-    [({"format": 2}, "version 2 of the served form; this one reads 1"), ({"dimension": "many"}, "cannot be read")],
+    [({"format": 1}, "version 1 of the served form; this one reads 2"), ({"dimension": "many"}, "cannot be read")],
 )
 def test_settings_that_this_version_does_not_know_are_refused(
     copy_of_served_bert: Path, change: dict[str, object], fault: str
@@ -119,7 +119,7 @@ def test_a_graph_that_gives_other_vectors_is_refused(tiny_model: TinyModel, tmp_
     path = model / "tokenizer_config.json"
     # The fused layers take it that padding stands at the end.
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"padding_side": "left"}), "utf-8")
-    with pytest.raises(ModelUnavailableError, match="the graph's vectors are not torch's: cosine down to"):
+    with pytest.raises(ModelUnavailableError, match="the graph does not give what torch gives: cosine down to"):
         export(model, tmp_path)
     assert not (tmp_path / "served.json").exists()
 
@@ -128,13 +128,23 @@ def test_the_process_that_exports_ends_with_1_and_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        export_process.main([str(tmp_path), str(tmp_path)])
+        export_process.main([str(tmp_path), str(tmp_path), "fp32"])
     assert ended.value.code == 1
     assert "cannot be loaded" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_the_process_that_exports_ends_with_4_where_the_machine_is_to_blame(
+    tiny_model: TinyModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        export_process.main([str(tiny_model()), str(tmp_path / "file"), "fp32"])
+    assert ended.value.code == 4
+    assert "FileExistsError" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_process_that_exports_ends_with_the_one_that_asked(tiny_model: TinyModel, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "vecgate_server.encoders.export_process", str(tiny_model()), str(tmp_path)]
+    command = [sys.executable, "-m", "vecgate_server.encoders.export_process", str(tiny_model()), str(tmp_path), "fp32"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
         child.stdin.close()

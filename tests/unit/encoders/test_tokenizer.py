@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +63,9 @@ def _word_pieces(pre_tokenizer: PreTokenizer | None = None) -> Tokenizer:
     tokenizer = Tokenizer(WordPiece({piece: index for index, piece in enumerate(PIECES)}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizer or BertPreTokenizer()
-    tokenizer.post_processor = TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.post_processor = TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
     tokenizer.add_special_tokens([AddedToken("<<end>>", normalized=True)])
     return tokenizer
@@ -129,6 +135,68 @@ def test_texts_keep_their_order_whatever_their_lengths() -> None:
     assert [read.token_ids.tolist()[:-1] for read in tokenizer.tokenize(texts, Role.QUERY)] == [
         _whole(_word_pieces(), text)[:-1][:5] for text in texts
     ]
+
+
+@given(query=TEXTS, text=TEXTS, prefix_characters=st.integers(8, 20), max_tokens=st.integers(5, 12))
+def test_a_pair_gives_the_tokens_of_the_whole_pair(
+    query: str, text: str, prefix_characters: int, max_tokens: int
+) -> None:
+    tokenizer = _word_pieces()
+    reads = TextTokenizer(tokenizer, max_tokens=max_tokens, prompts={}, prefix_characters=prefix_characters)
+    whole = tokenizer.encode(query, text)
+    query_tokens = len(tokenizer.encode(query, add_special_tokens=False).ids)
+    [read] = reads.tokenize_pairs(query, [text])
+    tokenizer.enable_truncation(max_tokens)
+    expected = tokenizer.encode(query, text)
+    assert read.truncated == (len(whole.ids) > max_tokens)
+    if not read.truncated:
+        assert read.counted == len(whole.ids)
+    if query_tokens <= 4 * max_tokens:
+        assert read.token_ids.tolist() == expected.ids
+        assert read.type_ids.tolist() == expected.type_ids
+    else:
+        assert len(read) == max_tokens
+
+
+def test_a_pair_of_long_texts_is_read_from_a_prefix() -> None:
+    tokenizer = TextTokenizer(_word_pieces(), max_tokens=8, prompts={})
+    [read] = tokenizer.tokenize_pairs("a " * 1_000_000, ["b " * 1_000_000])
+    assert read.truncated
+    assert len(read) == 8
+    assert read.counted < 2000
+    assert {PIECES.index("a"), PIECES.index("b")} < set(read.token_ids.tolist())
+
+
+def test_the_prompt_stands_before_the_query_of_a_pair() -> None:
+    tokenizer = TextTokenizer(_word_pieces(), max_tokens=12, prompts={Role.QUERY: "a b "})
+    [read] = tokenizer.tokenize_pairs("ab", ["s"])
+    assert read.token_ids.tolist() == _word_pieces().encode("a b ab", "s").ids
+
+
+def test_without_special_tokens_none_are_read_or_counted() -> None:
+    tokenizer = TextTokenizer(_word_pieces(), max_tokens=3, prompts={}, adds_special_tokens=False)
+    empty, exact, long = tokenizer.tokenize(["", "a b a", "a b a b"], Role.QUERY)
+    assert (empty.counted, exact.counted, long.counted) == (0, 3, 4)
+    assert (exact.truncated, long.truncated) == (False, True)
+    assert long.token_ids.tolist() == [PIECES.index(piece) for piece in "aba"]
+
+
+def test_a_tokenizer_needs_none_of_the_libraries_that_run_models() -> None:
+    program = (
+        "import sys; import vecgate_server.encoders.tokenizer; "
+        "print(sorted({'torch', 'transformers', 'sentence_transformers', 'onnxruntime'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_a_pickled_tokenizer_reads_the_same() -> None:
+    tokenizer = TextTokenizer(_word_pieces(), max_tokens=6, prompts={Role.QUERY: "a "}, prefix_characters=9)
+    copy = pickle.loads(pickle.dumps(tokenizer))  # it was made here
+    texts = ["", "ab [SEP] é", "a b " * 40]
+    for ours, theirs in zip(copy.tokenize(texts, Role.QUERY), tokenizer.tokenize(texts, Role.QUERY), strict=True):
+        assert ours.token_ids.tolist() == theirs.token_ids.tolist()
+        assert ours.counted == theirs.counted
 
 
 def test_a_maximum_without_room_for_text_is_refused() -> None:

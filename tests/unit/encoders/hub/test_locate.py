@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,80 +19,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
 
-class Hub:
-    """The part of the hub's protocol that a download uses, over a directory."""
-
-    def __init__(self, repository: str, directory: Path) -> None:
-        self.repository = repository
-        self.files = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
-        self.fetched: set[str] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self._answer(with_body=False)
-
-            def do_GET(self) -> None:
-                self._answer(with_body=True)
-
-            def _answer(self, *, with_body: bool) -> None:
-                path = self.path.partition("?")[0]
-                if path.startswith(f"/api/models/{hub.repository}"):
-                    self._send(json.dumps(hub.description(path)).encode(), {"Content-Type": "application/json"})
-                    return
-                name = path.removeprefix(f"/{hub.repository}/resolve/{COMMIT}/")
-                if name not in hub.files:
-                    self.send_response(404)
-                    self.send_header("X-Error-Code", "RepoNotFound" if path.startswith("/api/") else "EntryNotFound")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                content = hub.files[name].read_bytes()
-                if with_body:
-                    hub.fetched.add(name)
-                etag = hashlib.sha256(content).hexdigest()
-                self._send(content if with_body else b"", {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}, len(content))
-
-            def _send(self, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
-                self.send_response(200)
-                for name, value in {**headers, "Content-Length": str(length or len(body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        return Handler
-
-    def description(self, path: str) -> object:
-        if "/tree/" in path:
-            return [
-                {"type": "file", "path": name, "size": file.stat().st_size, "oid": hashlib.sha1(b"").hexdigest()}
-                for name, file in self.files.items()
-            ]
-        return {"id": self.repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
-
-
 @pytest.fixture
-def hub(tiny_model: Callable[..., Path]) -> Iterator[Hub]:
+def hub(tiny_model: Callable[..., Path], open_hub: Callable[[str, Path], Any]) -> Iterator[Any]:
     directory = tiny_model(dense=24)
     for unwanted in (
         "pytorch_model.bin",
@@ -107,7 +31,7 @@ def hub(tiny_model: Callable[..., Path]) -> Iterator[Hub]:
     ):
         (directory / unwanted).parent.mkdir(exist_ok=True)
         (directory / unwanted).write_bytes(b"of another framework")
-    with Hub("someone/tiny", directory) as running:
+    with open_hub("someone/tiny", directory) as running:
         yield running
 
 
@@ -155,7 +79,7 @@ def test_a_model_that_is_nowhere_is_one_clear_sentence_when_the_hub_is_out_of_re
     assert "\n" not in str(refused.value)
 
 
-def test_a_model_is_downloaded_once_and_in_one_form(hub: Hub, tmp_path: Path) -> None:
+def test_a_model_is_downloaded_once_and_in_one_form(hub: Any, tmp_path: Path) -> None:
     location = locate("someone/tiny", cache_directory=tmp_path, hub_endpoint=hub.endpoint)
     assert location.source == f"hub someone/tiny@{COMMIT}"
     assert (location.directory / "modules.json").is_file()
@@ -169,19 +93,19 @@ def test_a_model_is_downloaded_once_and_in_one_form(hub: Hub, tmp_path: Path) ->
     assert again.directory == location.directory
 
 
-def test_a_repository_that_the_hub_does_not_have_is_told(hub: Hub, tmp_path: Path) -> None:
+def test_a_repository_that_the_hub_does_not_have_is_told(hub: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="the hub has no someone/else at main"):
         locate("someone/else", cache_directory=tmp_path, hub_endpoint=hub.endpoint)
 
 
-def test_a_half_empty_cache_is_filled_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+def test_a_half_empty_cache_is_filled_from_the_hub(hub: Any, tmp_path: Path) -> None:
     location = locate("someone/tiny", cache_directory=tmp_path, hub_endpoint=hub.endpoint)
     (location.directory / "model.safetensors").unlink()
     assert locate("someone/tiny", cache_directory=tmp_path, hub_endpoint=hub.endpoint).source.startswith("hub ")
 
 
 def test_a_download_with_other_weights_than_the_published_ones_is_refused(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = replace(
         CATALOGUE["all-MiniLM-L6-v2"], hub_id="someone/tiny", revision=COMMIT, package=None, weights_sha256="0" * 64
