@@ -126,14 +126,13 @@ class Server:
             ModelUnavailableError: a model to be preloaded cannot be loaded.
         """
         loading = asyncio.create_task(self._models.start())
-        # It begins before backends take the event loop, so that worker processes load beside them.
-        await asyncio.sleep(0)
         try:
             await self._directory.open()
             self._admission.phase = Phase.SERVING
             await loading
         finally:
             loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
         await self._monitor.look()
         self._monitoring = asyncio.create_task(self._monitor.watch(self._settings.server.health_interval_seconds))
 

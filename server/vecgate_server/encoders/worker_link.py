@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vecgate_server.encoders.base import Role
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded
+from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, packed
 from vecgate_server.errors import ModelUnavailableError
 
 MODULE = "vecgate_server.encoders.worker_process"
@@ -98,7 +98,7 @@ class WorkerLink:
         """
         connection = self._roles[role]
         try:
-            connection.send(batch)
+            connection.send(packed(batch))
             answer = connection.recv()
         except (EOFError, OSError) as error:
             # Alive or not, it does not answer.

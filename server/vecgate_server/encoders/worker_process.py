@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from vecgate_server.encoders.base import ModelKind, Role
 from vecgate_server.encoders.runtime import Runtime
 from vecgate_server.encoders.runtime_choice import load_runtime
-from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded
+from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, unpacked
 from vecgate_server.errors import ModelUnavailableError
 
 OWN_PACKAGE = "vecgate_server"
@@ -109,7 +109,7 @@ def _warm(runtime: Runtime) -> None:
 def _serve(connection: Channel, role: Role, runtime: Runtime, turn: AbstractContextManager[Any]) -> None:
     while True:
         try:
-            batch = connection.recv()
+            batch = unpacked(connection.recv())
         except EOFError:
             return
         answer: Any
