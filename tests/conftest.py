@@ -22,14 +22,8 @@ SERVING = "vecgate-server: serving on "
 LOCAL: dict[str, Any] = {"server": {"port": 0, "health_interval_seconds": 0.1}}
 NO_MODELS: dict[str, Any] = {"models": {"preload": []}}
 MEMORY: dict[str, Any] = {"backends": {"memory": {"kind": "memory"}}}
-# Arguments: the packages that importing must not find, then the command's own.
-SERVER_WITHOUT = """
-import sys
-options = sys.argv.index("--config")
-sys.modules.update(dict.fromkeys(sys.argv[1:options]))
-from vecgate_server.command import main
-main(sys.argv[options:])
-"""
+# sitecustomize.py, which Python reads at the start of a process: of the server and of those that it starts.
+SITE_WITHOUT = "import sys\nsys.modules.update(dict.fromkeys({}))\n"
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +43,20 @@ class ServerProcess:
         # JSON is YAML too.
         self.configuration.write_text(json.dumps(LOCAL | settings))
         self.log = folder / "server.log"
-        server = ["-c", SERVER_WITHOUT, *missing] if missing else ["-m", "vecgate_server"]
+        environment = dict(os.environ)
+        if missing:
+            site = folder / "site"
+            site.mkdir()
+            (site / "sitecustomize.py").write_text(SITE_WITHOUT.format(repr(missing)))
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), environment.get("PYTHONPATH"))))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *server, "--config", str(self.configuration)],
+                [sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 cwd=folder,
+                env=environment,
             )
         assert self.process.stdout
         line = self.process.stdout.readline()

@@ -85,7 +85,7 @@ class Server:
         )
 
     async def start(self) -> None:
-        """Listen, open backends, load models, then turn SERVING; on a fault, stop what was started.
+        """Listen, load models while backends are opened, then turn SERVING; on a fault, stop what was started.
 
         Raises:
             ConfigurationError, VecgateError: it cannot serve; the message is one sentence.
@@ -119,15 +119,20 @@ class Server:
             self.metrics.start()
 
     async def open(self) -> None:
-        """Open backends, then accept calls, load models and turn SERVING.
+        """Open backends while models are loaded, then accept calls, and turn SERVING once the models are warm.
 
         Raises:
             BackendStartError: a backend cannot be used; one that is merely away is waited for beside the others.
             ModelUnavailableError: a model to be preloaded cannot be loaded.
         """
-        await self._directory.open()
-        self._admission.phase = Phase.SERVING
-        await self._models.start()
+        loading = asyncio.create_task(self._models.start())
+        try:
+            await self._directory.open()
+            self._admission.phase = Phase.SERVING
+            await loading
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
         await self._monitor.look()
         self._monitoring = asyncio.create_task(self._monitor.watch(self._settings.server.health_interval_seconds))
 

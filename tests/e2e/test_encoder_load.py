@@ -27,9 +27,9 @@ from vecgate.v1.vector_pb2 import Vector
 from vecgate.v1.write_pb2 import UpsertRequest
 from vecgate_server.app import Server
 from vecgate_server.config import Settings
-from vecgate_server.encoders.base import ModelDescription, Role
+from vecgate_server.encoders.base import ModelDescription, ModelState, Role
 from vecgate_server.encoders.models import ModelPool
-from vecgate_server.encoders.runtime import Runtime
+from vecgate_server.encoders.runtime import Worker
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import ModelUnavailableError
@@ -38,18 +38,35 @@ if TYPE_CHECKING:
     from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub
 
 MAX_TOKENS = 8
-WORD = "w" * 4 * MAX_TOKENS  # as many characters as the pool takes for MAX_TOKENS tokens
+# As many characters as the pool takes for MAX_TOKENS tokens.
+WORDS = [letter * 4 * MAX_TOKENS for letter in "abcdefghijklm"]
 
 
-class HeldRuntime(Runtime):
-    """A model of one token a letter, that answers (1, 0) and can be held inside its forward pass."""
+class HeldWorker(Worker):
+    """A model of one token a letter, that answers (1, 0), can be held inside its forward pass, and fails to load on demand."""
+
+    state = ModelState.READY
+    detail = ""
+    restarts = 0
+    memory_bytes = 0
 
     def __init__(self) -> None:
         self.fingerprint = "sha256:0"
+        self.failing_loads = 0
         self.entered = threading.Semaphore(0)
         self.read: list[str] = []
         self._released = threading.Event()
         self._released.set()
+
+    @override
+    def load(self) -> None:
+        if self.failing_loads:
+            self.failing_loads -= 1
+            raise ModelUnavailableError("model held lies on a disk that is not mounted")
+
+    @override
+    def close(self) -> None:
+        self.release()
 
     def hold(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -70,7 +87,7 @@ class HeldRuntime(Runtime):
 
     @property
     @override
-    def tokenizer(self) -> HeldRuntime:
+    def tokenizer(self) -> HeldWorker:
         return self
 
     def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
@@ -88,22 +105,8 @@ class HeldRuntime(Runtime):
         return np.tile(np.array([1, 0], np.float32), (len(batch), 1))
 
 
-class Loader:
-    """Gives the runtime, or fails as often as it was told to."""
-
-    def __init__(self, runtime: HeldRuntime) -> None:
-        self._runtime = runtime
-        self.failures = 0
-
-    def __call__(self, model: ModelSettings, settings: EncoderSettings) -> HeldRuntime:
-        if self.failures:
-            self.failures -= 1
-            raise ModelUnavailableError(f"model {model.name} on {settings.device} lies on a disk that is not mounted")
-        return self._runtime
-
-
 @asynccontextmanager
-async def serving(loader: Loader) -> AsyncIterator[tuple[Server, VectorSearchServiceAsyncStub]]:
+async def serving(worker: HeldWorker) -> AsyncIterator[tuple[Server, VectorSearchServiceAsyncStub]]:
     settings = {"server": {"port": 0, "shutdown_grace_seconds": 0}, "backends": {"memory": {"kind": "memory"}}}
     models = ModelPool(
         EncoderSettings(
@@ -112,8 +115,9 @@ async def serving(loader: Loader) -> AsyncIterator[tuple[Server, VectorSearchSer
             preload=(),
             micro_batch_tokens=MAX_TOKENS,
             queue_tokens=4 * MAX_TOKENS,
+            cache_mib=0,
         ),
-        load=loader,
+        start=lambda *_: worker,
     )
     async with (
         Server(Settings.model_validate(settings), models=models) as server,
@@ -123,13 +127,13 @@ async def serving(loader: Loader) -> AsyncIterator[tuple[Server, VectorSearchSer
 
 
 @pytest.fixture
-def runtime() -> HeldRuntime:
-    return HeldRuntime()
+def worker() -> HeldWorker:
+    return HeldWorker()
 
 
-async def entered(runtime: HeldRuntime) -> None:
+async def entered(worker: HeldWorker) -> None:
     """Wait until the worker is inside the model."""
-    assert await asyncio.to_thread(runtime.entered.acquire, timeout=60)
+    assert await asyncio.to_thread(worker.entered.acquire, timeout=60)
 
 
 def encode(*texts: str, role: Any = ROLE_DOCUMENT) -> EncodeRequest:
@@ -137,9 +141,8 @@ def encode(*texts: str, role: Any = ROLE_DOCUMENT) -> EncodeRequest:
 
 
 def waiting_tokens(server: Server) -> int:
-    pool: Any = server._models._models["held"].encoder  # type: ignore[attr-defined]  # the state that must not leak
-    waiting: int = sum(pool._lanes.tokens(role) + pool._estimated_tokens[role] for role in Role)
-    return waiting
+    (model,) = server._models.statuses()
+    return sum(model.counters.waiting_tokens.values())
 
 
 async def until(condition: Any) -> None:
@@ -150,18 +153,18 @@ async def until(condition: Any) -> None:
 
 
 async def test_a_full_document_queue_is_told_with_a_time_to_come_back_and_queries_still_pass(
-    runtime: HeldRuntime, refusal: Any
+    worker: HeldWorker, refusal: Any
 ) -> None:
-    async with serving(Loader(runtime)) as (server, stub):
+    async with serving(worker) as (server, stub):
         await stub.CreateCollection(CreateCollectionRequest(name="a"))
-        runtime.hold()
-        running = asyncio.ensure_future(stub.Encode(encode(WORD)))
-        await entered(runtime)
-        waiting = asyncio.ensure_future(stub.Encode(encode(WORD, WORD, WORD)))
+        worker.hold()
+        running = asyncio.ensure_future(stub.Encode(encode(WORDS[0])))
+        await entered(worker)
+        waiting = asyncio.ensure_future(stub.Encode(encode(*WORDS[1:4])))
         await until(lambda: waiting_tokens(server) >= 3 * MAX_TOKENS)
-        records = [Record(id=str(number), text=WORD[:MAX_TOKENS]) for number in range(8)]
+        records = [Record(id=str(number), text=word[:MAX_TOKENS]) for number, word in enumerate(WORDS[:8])]
         for call in (
-            stub.Encode(encode(WORD, WORD)),
+            stub.Encode(encode(*WORDS[4:6])),
             stub.Upsert(UpsertRequest(collection="a", records=records)),
         ):
             refused = await refusal(call)
@@ -169,19 +172,19 @@ async def test_a_full_document_queue_is_told_with_a_time_to_come_back_and_querie
             assert refused.retry_seconds > 0
         search = asyncio.ensure_future(stub.Search(SearchRequest(collection="a", query=Query(text="query"))))
         await until(lambda: waiting_tokens(server) >= 3 * MAX_TOKENS + 5)
-        runtime.release()
+        worker.release()
         await asyncio.gather(running, waiting, search)
-        assert runtime.read[-4:] == ["query", *[WORD[:MAX_TOKENS]] * 3]
+        assert worker.read[-4:] == ["query", *[word[:MAX_TOKENS] for word in WORDS[1:4]]]
         assert (await stub.Count(CountRequest(collection="a", selector=Selector(all=True)))).count == 0
         assert (await stub.Upsert(UpsertRequest(collection="a", records=records))).stored_count == 8
 
 
-async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(runtime: HeldRuntime) -> None:
-    async with serving(Loader(runtime)) as (server, stub):
+async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(worker: HeldWorker) -> None:
+    async with serving(worker) as (server, stub):
         await stub.Encode(encode("warm"))
-        runtime.hold()
+        worker.hold()
         inside = stub.Encode(encode("inside"))
-        await entered(runtime)
+        await entered(worker)
         leaves = stub.Encode(encode("leaves", "goes"))
         late = stub.Encode(encode("late", role=ROLE_QUERY), timeout=0.2)
         await until(lambda: waiting_tokens(server) >= len("leavesgoeslate"))
@@ -191,34 +194,33 @@ async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(runtim
             await late
         assert expired.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         await until(lambda: not (waiting_tokens(server) or server._admission._in_hand))
-        runtime.release()
+        worker.release()
         await stub.Encode(encode("next"))
-        assert runtime.read == ["warm", "warm", "inside", "next"]
+        assert worker.read == ["warm", "inside", "next"]
 
 
-async def test_a_stop_while_the_encoder_is_full_ends_every_call(runtime: HeldRuntime, refusal: Any) -> None:
-    async with serving(Loader(runtime)) as (server, stub):
+async def test_a_stop_while_the_encoder_is_full_ends_every_call(worker: HeldWorker, refusal: Any) -> None:
+    async with serving(worker) as (server, stub):
         await stub.Encode(encode("warm"))
-        runtime.hold()
+        worker.hold()
         calls = [asyncio.ensure_future(stub.Encode(encode(f"text {number}"))) for number in range(3)]
-        await entered(runtime)
+        await entered(worker)
         stopping = asyncio.create_task(server.stop())
         refusals = [await refusal(call) for call in calls]
         assert {refused.code for refused in refusals} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-        runtime.release()
+        worker.release()
         await stopping
 
 
-async def test_a_model_that_could_not_be_loaded_is_tried_again(runtime: HeldRuntime, refusal: Any) -> None:
-    loader = Loader(runtime)
-    loader.failures = 1
-    async with serving(loader) as (_, stub):
+async def test_a_model_that_could_not_be_loaded_is_tried_again(worker: HeldWorker, refusal: Any) -> None:
+    worker.failing_loads = 1
+    async with serving(worker) as (_, stub):
         refused = await refusal(stub.Encode(encode("one")))
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
         (model,) = (await stub.ListModels(ListModelsRequest())).models
         assert (model.state, model.detail) == (
             MODEL_STATE_FAILED,
-            "model held on cpu lies on a disk that is not mounted",
+            "model held lies on a disk that is not mounted",
         )
         answers = await asyncio.gather(*(stub.Encode(encode("one")) for _ in range(4)))
         assert [len(answer.embeddings) for answer in answers] == [1] * 4
@@ -226,10 +228,10 @@ async def test_a_model_that_could_not_be_loaded_is_tried_again(runtime: HeldRunt
         assert (model.state, model.detail) == (MODEL_STATE_READY, "test")
 
 
-async def test_text_for_a_replaced_model_fails_alone_and_vectors_go_through(runtime: HeldRuntime) -> None:
-    async with serving(Loader(runtime)) as (_, stub):
+async def test_text_for_a_replaced_model_fails_alone_and_vectors_go_through(worker: HeldWorker) -> None:
+    async with serving(worker) as (_, stub):
         await stub.CreateCollection(CreateCollectionRequest(name="a"))
-        runtime.fingerprint = "sha256:1"
+        worker.fingerprint = "sha256:1"
         vector = Vector(packed=np.array([1, 0], "<f4").tobytes())
         records = [Record(id="text", text="cat"), Record(id="vector", text="cat", vector=vector)]
         written = await stub.Upsert(UpsertRequest(collection="a", records=records))
@@ -240,8 +242,8 @@ async def test_text_for_a_replaced_model_fails_alone_and_vectors_go_through(runt
         assert [match.id for match in found.outcomes[1].result.matches] == ["vector"]
 
 
-async def test_the_token_of_a_write_that_stored_nothing_holds_no_read_back(runtime: HeldRuntime) -> None:
-    async with serving(Loader(runtime)) as (_, stub):
+async def test_the_token_of_a_write_that_stored_nothing_holds_no_read_back(worker: HeldWorker) -> None:
+    async with serving(worker) as (_, stub):
         await stub.CreateCollection(CreateCollectionRequest(name="a"))
         written = await stub.Upsert(UpsertRequest(collection="a", records=[Record(id="1")]))
         assert (written.stored_count, written.consistency_token) == (0, "")

@@ -16,13 +16,20 @@ Call = TypeVar("Call", bound=Hashable)
 PRIORITY = (Role.QUERY, Role.DOCUMENT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class QueuedText(Generic[Call]):
-    """A text, the call it belongs to, and its row in the call's answer."""
+    """A text, the call it belongs to, and its row in the call's answer; compared by identity.
+
+    Attributes:
+        key: equal for texts of a role that have the same vector; None: nothing is known of others.
+        left: it left its lane before its turn, because another text's run answers it too.
+    """
 
     call: Call
     row: int
     text: TokenizedText
+    key: bytes | None = None
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class MicroBatch(Generic[Call]):
 
 
 class Lanes(Generic[Call]):
-    """Queued texts in two lanes, queries before documents; knows nothing of threads and clocks.
+    """Queued texts in two lanes, one a role; knows nothing of threads and clocks.
 
     Inside a lane the calls take turns by micro-batches, so a small call waits for one micro-batch of each call before
     it and not for their ends. A call's texts leave longest first, which keeps padding small; what is left of the budget
@@ -57,7 +64,7 @@ class Lanes(Generic[Call]):
         return self._tokens[role]
 
     def put(self, call: Call, role: Role, texts: Sequence[QueuedText[Call]]) -> None:
-        """Queue a call's texts behind the calls that are there."""
+        """Queue texts of a call behind the calls that are there."""
         longest_first = deque(sorted(texts, key=lambda queued: len(queued.text), reverse=True))
         if longest_first:
             self._lanes[role].append((call, longest_first))
@@ -68,16 +75,22 @@ class Lanes(Generic[Call]):
         for role, lane in self._lanes.items():
             for entry in [entry for entry in lane if entry[0] == call]:
                 lane.remove(entry)
-                self._tokens[role] -= sum(len(queued.text) for queued in entry[1])
+                self._tokens[role] -= sum(len(queued.text) for queued in entry[1] if not queued.left)
 
-    def take(self) -> MicroBatch[Call] | None:
-        """Take the next micro-batch; None when nothing is queued."""
-        role = next((role for role in PRIORITY if self._lanes[role]), None)
-        if role is None:
-            return None
-        batch = MicroBatch(role, self._take_from(self._lanes[role]))
-        self._tokens[role] -= batch.tokens
-        return batch
+    def leave(self, queued: QueuedText[Call], role: Role) -> None:
+        """Take out one text that is queued in a role's lane."""
+        queued.left = True
+        self._tokens[role] -= len(queued.text)
+
+    def take(self, roles: Sequence[Role] = PRIORITY) -> MicroBatch[Call] | None:
+        """Take the next micro-batch of the first of some roles that has one; None when nothing is queued there."""
+        for role in roles:
+            taken = self._take_from(self._lanes[role])
+            if taken:
+                batch = MicroBatch(role, taken)
+                self._tokens[role] -= batch.tokens
+                return batch
+        return None
 
     def _take_from(self, lane: deque[tuple[Call, deque[QueuedText[Call]]]]) -> list[QueuedText[Call]]:
         taken: list[QueuedText[Call]] = []
@@ -85,6 +98,9 @@ class Lanes(Generic[Call]):
         while lane:
             _, texts = lane[0]
             while texts:
+                if texts[0].left:
+                    texts.popleft()
+                    continue
                 width = max(longest, len(texts[0].text))
                 if taken and (len(taken) + 1) * width > self._budget:
                     # The next micro-batch begins with another call.

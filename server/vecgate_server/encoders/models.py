@@ -1,117 +1,88 @@
-"""The models a server is configured for: found, loaded and warmed at start or at first use."""
+"""The models a server is configured for: loaded at start or at first use, unloaded when memory runs short."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from difflib import get_close_matches
 
-from vecgate_server.encoders.base import CrossEncoder, ModelState, ModelStatus, Role
+from vecgate_server.encoders.base import (
+    Encoding,
+    LongText,
+    ModelDescription,
+    ModelKind,
+    ModelState,
+    ModelStatus,
+    PairScores,
+    Role,
+)
 from vecgate_server.encoders.pool import EncoderPool
-from vecgate_server.encoders.runtime import Runtime
-from vecgate_server.encoders.runtime_choice import load_runtime
-from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
+from vecgate_server.encoders.served_model import ServedModel, WorkerStarter
+from vecgate_server.encoders.settings import EncoderSettings
+from vecgate_server.encoders.worker import ProcessWorker
 from vecgate_server.errors import ModelKindError, ModelNotFoundError, ModelUnavailableError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 
-RuntimeLoader = Callable[[ModelSettings, EncoderSettings], Runtime]
-
 LONGEST_COMPARED_NAME = 200
-LOAD_CLOSE_SECONDS = 5.0
-"""Time that a load under way has to end when the models are closed; a download may take much longer, and begins again."""
-
-
-@dataclass(slots=True)
-class _Model:
-    """A configured model and what became of it."""
-
-    settings: ModelSettings
-    state: ModelState = ModelState.AVAILABLE
-    detail: str = ""
-    encoder: EncoderPool | None = None
-    loading: asyncio.Task[EncoderPool] | None = field(default=None)
+# They only wait for processes; models load side by side.
+LOADER_THREADS = 64
+MIB = 1 << 20
+KINDS_IN_WORDS = {ModelKind.ENCODER: "an encoder", ModelKind.CROSS_ENCODER: "a cross-encoder"}
 
 
 class ModelPool:
     """Implements Models. Concurrent first uses of a model share one load; after a failed load the next use tries again."""
 
-    def __init__(self, settings: EncoderSettings, *, load: RuntimeLoader = load_runtime) -> None:
+    def __init__(self, settings: EncoderSettings, *, start: WorkerStarter = ProcessWorker) -> None:
         """Take the settings; nothing is loaded before start() or the first use.
 
         Args:
             settings: which models, and how they run.
-            load: makes the runtime of a model; it is called in a thread.
+            start: starts a worker for a model.
         """
         self._settings = settings
-        self._load = load
-        self._models = {model.name: _Model(model) for model in settings.models}
-        # Loads come one after another: each fills the memory bus and the first one imports torch.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load model")
+        self._loaders = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="load model")
+        self._models = {
+            model.name: ServedModel(model, settings, start=start, loaders=self._loaders) for model in settings.models
+        }
+        self._clock = itertools.count(1)
         self._closed = False
 
     async def start(self) -> None:
-        """Load and warm the models of settings.preload.
+        """Load and warm the models of settings.preload, side by side.
 
         Raises:
-            ModelUnavailableError: one of them cannot be loaded.
+            ModelUnavailableError: one of them cannot be loaded, or they pass the memory budget.
         """
-        for name in self._settings.preload:
-            await self.encoder(name)
+        loads = [self._load(self._models[name]) for name in self._settings.preload]
+        for ended in await asyncio.gather(*loads, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
 
     async def close(self) -> None:
-        """Drop queued work and release every model; a load under way has LOAD_CLOSE_SECONDS to end."""
+        """Drop queued work and release every model; a load under way is given up."""
         self._closed = True
-        loads = [model.loading for model in self._models.values() if model.loading is not None]
-        if loads:
-            _, unfinished = await asyncio.wait(loads, timeout=LOAD_CLOSE_SECONDS)
-            for load in unfinished:
-                load.cancel()
-            await asyncio.gather(*loads, return_exceptions=True)
-        for model in self._models.values():
-            if model.encoder is not None:
-                await model.encoder.close()
-                model.encoder = None
-            model.state = ModelState.AVAILABLE
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*(model.close() for model in self._models.values()))
+        self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    async def encoder(self, name: str | None) -> EncoderPool:
-        """Return the model's encoder, loading it if need be; None means the default model.
+    async def encoder(self, name: str | None) -> LoadedModel:
+        """Return the model's encoder, loading it if need be; None means the default model. See Models.encoder."""
+        return await self._of_kind(self._settings.default if name is None else name, ModelKind.ENCODER)
 
-        Raises:
-            ModelNotFoundError: not configured.
-            ModelUnavailableError: it cannot be loaded; the message says why.
-            ShuttingDownError: the pool is closed.
-        """
-        if self._closed:
-            raise ShuttingDownError("the models are being closed")
-        model = self._model(self._settings.default if name is None else name)
-        if model.encoder is not None:
-            return model.encoder
-        if model.loading is None:
-            model.state = ModelState.LOADING
-            model.loading = asyncio.create_task(self._load_and_warm(model))
-        # One caller that goes away does not take the load from the others.
-        return await asyncio.shield(model.loading)
-
-    async def cross_encoder(self, name: str) -> CrossEncoder:
-        """Return a cross-encoder; see Models.cross_encoder."""
-        raise ModelKindError(f"model {self._model(name).settings.name} is no cross-encoder")
+    async def cross_encoder(self, name: str) -> LoadedModel:
+        """Return a cross-encoder, loading it if need be. See Models.cross_encoder."""
+        return await self._of_kind(name, ModelKind.CROSS_ENCODER)
 
     def statuses(self) -> Sequence[ModelStatus]:
         """Describe every configured model, the default first."""
         return [
-            ModelStatus(
-                name=name,
-                is_default=name == self._settings.default,
-                state=model.state,
-                description=model.encoder.description if model.encoder is not None else None,
-                detail=model.detail,
-            )
-            for name, model in sorted(self._models.items(), key=lambda item: item[0] != self._settings.default)
+            model.status(is_default=model.name == self._settings.default)
+            for model in sorted(self._models.values(), key=lambda model: model.name != self._settings.default)
         ]
 
     @property
@@ -119,7 +90,87 @@ class ModelPool:
         """Whether every model of settings.preload is warm."""
         return all(self._models[name].state is ModelState.READY for name in self._settings.preload)
 
-    def _model(self, name: str) -> _Model:
+    @asynccontextmanager
+    async def in_use(self, model: ServedModel, expected: ModelDescription) -> AsyncIterator[EncoderPool]:
+        """Hold a model's pool for a call, loading it again if it was unloaded; it is not unloaded meanwhile.
+
+        Raises:
+            ModelUnavailableError: it cannot be loaded, or is not the one that the call is for any more.
+        """
+        model.uses += 1
+        model.last_use = next(self._clock)
+        try:
+            pool = await self._load(model)
+            if pool.description.fingerprint != expected.fingerprint:
+                raise ModelUnavailableError(f"model {model.name} was replaced by another while the call was under way")
+            yield pool
+        finally:
+            model.uses -= 1
+            model.last_use = next(self._clock)
+            if self._over_budget():
+                await self._make_room()
+
+    async def _of_kind(self, name: str, kind: ModelKind) -> LoadedModel:
+        if self._closed:
+            raise ShuttingDownError("the models are being closed")
+        model = self._model(name)
+        model.last_use = next(self._clock)
+        description = (await self._load(model)).description
+        if description.kind is not kind:
+            raise ModelKindError(
+                f"model {name} is {KINDS_IN_WORDS[description.kind]}, and {KINDS_IN_WORDS[kind]} is needed here"
+            )
+        return LoadedModel(self, model, description)
+
+    async def _load(self, model: ServedModel) -> EncoderPool:
+        if (loaded := model.pool) is not None:
+            return loaded
+        # What it took last time is what it will take.
+        await self._make_room(model.known_memory_bytes, keep=model)
+        pool = await model.load()
+        if self._over_budget():
+            await self._make_room(keep=model)
+            await self._refuse_too_large(model)
+        if model.pool is not pool:
+            raise ModelUnavailableError(f"model {model.name} was unloaded again at once")
+        return pool
+
+    def _over_budget(self, coming: int = 0) -> bool:
+        budget = self._settings.memory_budget_mib * MIB
+        return bool(budget) and coming + sum(model.memory_bytes for model in self._models.values()) > budget
+
+    async def _make_room(self, coming: int = 0, keep: ServedModel | None = None) -> None:
+        """Unload idle models, the one not used for longest first, until the rest and what is coming fit the budget."""
+        while self._over_budget(coming):
+            idle = [
+                model
+                for model in self._models.values()
+                if model.pool and not model.uses and model is not keep and model.name not in self._settings.preload
+            ]
+            if not idle:
+                return
+            model = min(idle, key=lambda model: model.last_use)
+            logger.info("model %s is unloaded: %d MiB are needed by others", model.name, model.memory_bytes // MIB)
+            await model.unload()
+
+    async def _refuse_too_large(self, model: ServedModel) -> None:
+        """Unload a model again that does not fit even beside none but the preloaded ones.
+
+        Raises:
+            ModelUnavailableError: that is so.
+        """
+        preloaded = sum(self._models[name].memory_bytes for name in {*self._settings.preload} - {model.name})
+        if model.memory_bytes + preloaded <= self._settings.memory_budget_mib * MIB:
+            return
+        refusal = (
+            f"model {model.name} takes {model.memory_bytes // MIB} MiB and the other preloaded ones {preloaded // MIB} MiB, "
+            f"but encoder.memory_budget_mib is {self._settings.memory_budget_mib}"
+        )
+        logger.warning("%s", refusal)
+        await model.unload(refusal)
+        raise ModelUnavailableError(refusal)
+
+    def _model(self, name: str) -> ServedModel:
         model = self._models.get(name)
         if model is None:
             # Looking for what is near takes seconds for a name of megabytes.
@@ -128,42 +179,21 @@ class ModelPool:
             raise ModelNotFoundError(f"no model is called {name!r} here, only {', '.join(self._models)}{meant}")
         return model
 
-    async def _load_and_warm(self, model: _Model) -> EncoderPool:
-        name = model.settings.name
-        try:
-            runtime = await asyncio.get_running_loop().run_in_executor(
-                self._loader, self._load, model.settings, self._settings
-            )
-            encoder = EncoderPool(
-                runtime,
-                micro_batch_tokens=self._settings.micro_batch_tokens,
-                queue_tokens=self._settings.queue_tokens,
-            )
-            await _warm(encoder)
-        except asyncio.CancelledError:  # by close(); a caller that leaves does not cancel a load
-            raise ShuttingDownError("the models are being closed") from None
-        except ModelUnavailableError as error:
-            model.state, model.detail = ModelState.FAILED, error.message
-            logger.warning("%s", error)
-            raise
-        except Exception as error:
-            model.state, model.detail = ModelState.FAILED, f"{type(error).__name__}: {error}"
-            logger.exception("model %s cannot be loaded", name)
-            raise ModelUnavailableError(f"model {name} cannot be loaded: {model.detail}") from error
-        else:
-            model.encoder, model.state, model.detail = encoder, ModelState.READY, ""
-            logger.info(
-                "model %s is ready on %s, from %s", name, runtime.description.runtime, runtime.description.source
-            )
-            return encoder
-        finally:
-            model.loading = None
 
+class LoadedModel:
+    """Implements Encoder, or CrossEncoder, by the description's kind. It may be unloaded between calls, and loads again."""
 
-async def _warm(encoder: EncoderPool) -> None:
-    """Run the model once: the first run allocates and chooses kernels, and no request should wait for that."""
-    try:
-        await encoder.encode(["warm"], Role.QUERY)
-    except Exception:
-        await encoder.close()
-        raise
+    def __init__(self, models: ModelPool, model: ServedModel, description: ModelDescription) -> None:
+        self._models = models
+        self._model = model
+        self.description = description
+
+    async def encode(self, texts: Sequence[str], role: Role, *, long_text: LongText = LongText.TRUNCATE) -> Encoding:
+        """Encode texts; see EncoderPool.encode."""
+        async with self._models.in_use(self._model, self.description) as pool:
+            return await pool.encode(texts, role, long_text=long_text)
+
+    async def score(self, query: str, texts: Sequence[str], *, long_text: LongText = LongText.TRUNCATE) -> PairScores:
+        """Score texts; see EncoderPool.score."""
+        async with self._models.in_use(self._model, self.description) as pool:
+            return await pool.score(query, texts, long_text=long_text)

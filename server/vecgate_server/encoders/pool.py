@@ -1,81 +1,127 @@
-"""The encoder of one model: bounded queues in front of one worker that runs micro-batches."""
+"""The encoder of one loaded model: bounded queues in front of the workers that run it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecgate_server.encoders.base import EncodeTimings, Encoding, LongText, ModelDescription, Role
-from vecgate_server.encoders.lanes import Lanes, MicroBatch, QueuedText
-from vecgate_server.encoders.runtime import Runtime
+from vecgate_server.encoders.base import (
+    EncodeTimings,
+    Encoding,
+    LongText,
+    ModelCounters,
+    ModelDescription,
+    ModelState,
+    PairScores,
+    Role,
+)
+from vecgate_server.encoders.runtime import Worker
+from vecgate_server.encoders.schedule import Schedule
 from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.errors import EncoderBusyError, ModelUnavailableError, ShuttingDownError
-
-logger = logging.getLogger(__name__)
+from vecgate_server.encoders.vector_cache import CachedVector, VectorCache, text_key
+from vecgate_server.errors import EncoderBusyError, ShuttingDownError
 
 # Word pieces of prose have 4 to 5 characters; the estimate stands until the tokens are counted.
 ESTIMATED_CHARACTERS_A_TOKEN = 4
-# Weight of the newest micro-batch in the measured rate.
-RATE_SMOOTHING = 0.2
-SHORTEST_RETRY_SECONDS = 0.1
-LONGEST_RETRY_SECONDS = 60.0
 
 
-@dataclass(eq=False, slots=True)
-class _Call:
-    """One encode call under way; compared by identity."""
+class Health(NamedTuple):
+    """Whether the workers answer, and why not; see Worker."""
+
+    state: ModelState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of some texts; see Encoding."""
 
     vectors: NDArray[np.float32]
-    done: asyncio.Future[None]
-    rows_missing: int
-    encode_ns: int = field(default=0)
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+    tokens: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    shared: NDArray[np.bool_]
+    timings: EncodeTimings
 
 
 class EncoderPool:
-    """An Encoder over a Runtime.
+    """An Encoder, or a CrossEncoder, over the workers of one model.
 
-    All bookkeeping happens on the event loop; three threads do what takes time: one runs the model, one for each role
-    tokenizes. The worker takes the next micro-batch as soon as it is free: so calls that come while it is busy are
-    coalesced, and a call that finds it idle starts at once.
+    A thread for each role tokenizes, so that a query is not tokenized behind a thousand documents.
     """
 
-    def __init__(self, runtime: Runtime, *, micro_batch_tokens: int, queue_tokens: int) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        *,
+        micro_batch_tokens: int,
+        queue_tokens: int,
+        cache: VectorCache | None = None,
+    ) -> None:
         """Put the queues in front of a loaded model.
 
         Args:
-            runtime: the model.
+            workers: one or more, loaded, of the same model.
             micro_batch_tokens: budget of one run of the model: rows times the longest text.
             queue_tokens: most tokens that may wait in each role's lane. A call that finds its lane empty is always
                 taken, however large, because a retry could not help it.
+            cache: vectors of texts encoded lately; None means none.
         """
-        self._runtime = runtime
+        self._workers = workers
         self._queue_tokens = queue_tokens
-        self._lanes: Lanes[_Call] = Lanes(micro_batch_tokens=micro_batch_tokens)
+        self._schedule = Schedule(workers, micro_batch_tokens=micro_batch_tokens)
+        self._cache = cache or VectorCache(0)
+        self._cache.belong_to(self.description)
         self._estimated_tokens = dict.fromkeys(Role, 0)
-        self._tokens_a_second: float | None = None
-        name = runtime.description.name
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"encode {name}")
-        # A query is not tokenized behind a thousand documents.
-        self._tokenizers = {role: ThreadPoolExecutor(1, thread_name_prefix=f"tokenize {role} {name}") for role in Role}
-        self._draining: asyncio.Task[None] | None = None
-        self._calls: set[_Call] = set()
+        self._tokenizers = {
+            role: ThreadPoolExecutor(1, thread_name_prefix=f"tokenize {role} {self.description.name}") for role in Role
+        }
+        self._texts = self._reused = self._refused_calls = 0
         self._closed = False
+        self.calls = 0
+        """Calls in hand."""
 
     @property
     def description(self) -> ModelDescription:
         """What the model is."""
-        return self._runtime.description
+        return self._workers[0].description
+
+    @property
+    def health(self) -> Health:
+        """Return the state of the model, and why it FAILED: READY if one worker is."""
+        healths = [Health(worker.state, worker.detail) for worker in self._workers]
+        best = (ModelState.READY, ModelState.LOADING, ModelState.FAILED)
+        return min(healths, key=lambda health: best.index(health.state))
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the workers took when they were loaded."""
+        return sum(worker.memory_bytes for worker in self._workers)
+
+    @property
+    def counters(self) -> ModelCounters:
+        """What the pool did; see ModelCounters. May be read from any thread."""
+        return ModelCounters(
+            texts=self._texts,
+            reused=self._reused,
+            tokens=self._schedule.tokens_read,
+            runs=self._schedule.runs,
+            run_seconds=self._schedule.run_seconds,
+            refused_calls=self._refused_calls,
+            worker_restarts=sum(worker.restarts for worker in self._workers),
+            waiting_tokens={role: self.waiting_tokens(role) for role in Role},
+            cache_bytes=self._cache.bytes,
+        )
+
+    def waiting_tokens(self, role: Role) -> int:
+        """Count the tokens that wait for the model; of texts that are not tokenized yet, an estimate."""
+        return self._schedule.waiting_tokens(role) + self._estimated_tokens[role]
 
     async def encode(self, texts: Sequence[str], role: Role, *, long_text: LongText = LongText.TRUNCATE) -> Encoding:
         """Encode texts; see Encoder.encode.
@@ -85,134 +131,149 @@ class EncoderPool:
             ModelUnavailableError: the model broke down.
             ShuttingDownError: the pool is closed, or was closed before the answer was complete.
         """
-        started = perf_counter_ns()
-        tokenized, tokenize_ns = await self._tokenize(texts, role)
-        refused = np.array([text.truncated for text in tokenized], dtype=np.bool_)
-        if long_text is LongText.TRUNCATE:
-            refused[:] = False
-        vectors, encode_ns = await self._run(tokenized, role, refused)
-        return Encoding(
-            vectors=vectors,
-            tokens=np.array(
-                [text.counted if out else len(text) for text, out in zip(tokenized, refused, strict=True)],
-                dtype=np.int32,
-            ),
-            truncated=np.array([text.truncated for text in tokenized], dtype=np.bool_),
-            reused=np.zeros(len(tokenized), dtype=np.bool_),
-            timings=EncodeTimings(
-                queue_ns=perf_counter_ns() - started - tokenize_ns - encode_ns,
-                tokenize_ns=tokenize_ns,
-                encode_ns=encode_ns,
-            ),
+        keys = [text_key(text, role) for text in texts]
+        cached = {row: found for row, key in enumerate(keys) if (found := self._cache.get(key)) is not None}
+        rest = [row for row in range(len(texts)) if row not in cached]
+        unknown = [texts[row] for row in rest]
+        answer = await self._answer(
+            [len(text) for text in unknown],
+            role,
+            long_text,
+            lambda: self._workers[0].tokenizer.tokenize(unknown, role),
+            [keys[row] for row in rest],
         )
+        encoding = _with_cached(answer, rest, cached, self.description, long_text)
+        self._texts += len(texts)
+        self._reused += int(encoding.reused.sum())
+        return encoding
+
+    async def score(self, query: str, texts: Sequence[str], *, long_text: LongText = LongText.TRUNCATE) -> PairScores:
+        """Score texts against the query; see CrossEncoder.score. Raises what encode() does.
+
+        Many texts are cut into micro-batches that take turns with those of other calls.
+        """
+        answer = await self._answer(
+            [len(query) + len(text) for text in texts],
+            Role.QUERY,
+            long_text,
+            lambda: self._workers[0].tokenizer.tokenize_pairs(query, texts),
+        )
+        self._texts += len(texts)
+        return PairScores(answer.vectors[:, 0].copy(), answer.tokens, answer.truncated, answer.timings)
 
     async def close(self) -> None:
-        """Fail what waits with ShuttingDownError, let the running micro-batch end, and release the threads."""
+        """Fail what waits with ShuttingDownError, and release the threads and the workers."""
         self._closed = True
-        for call in list(self._calls):
-            self._lanes.drop(call)
-            call.fail(ShuttingDownError(f"model {self.description.name} is being closed"))
-        if self._draining is not None:
-            await self._draining
+        closing = [asyncio.to_thread(worker.close) for worker in self._workers]
+        await asyncio.gather(self._schedule.close(), *closing)
         # What is being tokenized runs to its end and is refused then: a cancelled future would look like a gone caller.
-        for executor in (self._worker, *self._tokenizers.values()):
+        for executor in self._tokenizers.values():
             executor.shutdown(wait=False)
 
-    async def _tokenize(self, texts: Sequence[str], role: Role) -> tuple[list[TokenizedText], int]:
-        """Admit and tokenize the texts; return them and the nanoseconds of the work itself."""
+    async def _answer(
+        self,
+        lengths: Sequence[int],
+        role: Role,
+        long_text: LongText,
+        tokenize: Callable[[], list[TokenizedText]],
+        keys: Sequence[bytes | None] | None = None,
+    ) -> _Answer:
         self._refuse_when_closed()
-        estimate = self._admit(texts, role)
+        self.calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._tokenizers[role], _timed_tokenize, self._runtime, texts, role
-            )
+            started = perf_counter_ns()
+            tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
+            truncated = np.array([text.truncated for text in tokenized], dtype=np.bool_)
+            out = truncated if long_text is LongText.REFUSE else np.zeros_like(truncated)
+            ran = await self._schedule.run(tokenized, role, np.flatnonzero(~out).tolist(), keys)
+        finally:
+            self.calls -= 1
+        if keys:
+            self._keep(ran.vectors, tokenized, out, keys)
+        queue_ns = perf_counter_ns() - started - tokenize_ns - ran.encode_ns
+        return _Answer(
+            vectors=ran.vectors,
+            tokens=np.array(
+                [text.counted if left else len(text) for text, left in zip(tokenized, out, strict=True)], np.int32
+            ),
+            truncated=truncated,
+            shared=ran.shared,
+            timings=EncodeTimings(queue_ns=queue_ns, tokenize_ns=tokenize_ns, encode_ns=ran.encode_ns),
+        )
+
+    def _keep(
+        self,
+        vectors: NDArray[np.float32],
+        tokenized: Sequence[TokenizedText],
+        out: NDArray[np.bool_],
+        keys: Sequence[bytes | None],
+    ) -> None:
+        for row, (key, text) in enumerate(zip(keys, tokenized, strict=True)):
+            if not out[row]:
+                self._cache.put(key, CachedVector(vectors[row].copy(), len(text), text.counted))
+
+    async def _tokenize(
+        self, lengths: Sequence[int], role: Role, tokenize: Callable[[], list[TokenizedText]]
+    ) -> tuple[list[TokenizedText], int]:
+        """Admit and tokenize texts of these lengths in characters; return them and the nanoseconds of the work itself."""
+        if not lengths:
+            return [], 0
+        estimate = self._admit(lengths, role)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._tokenizers[role], _timed, tokenize)
         finally:
             self._estimated_tokens[role] -= estimate
 
-    def _admit(self, texts: Sequence[str], role: Role) -> int:
+    def _admit(self, lengths: Sequence[int], role: Role) -> int:
         """Refuse a call that does not fit, before any work is spent on it; return the tokens reserved for it."""
         longest = self.description.max_tokens
-        estimate = sum(min(longest, 2 + len(text) // ESTIMATED_CHARACTERS_A_TOKEN) for text in texts)
-        waiting = self._lanes.tokens(role) + self._estimated_tokens[role]
+        estimate = sum(min(longest, 2 + length // ESTIMATED_CHARACTERS_A_TOKEN) for length in lengths)
+        waiting = self.waiting_tokens(role)
         if waiting and waiting + estimate > self._queue_tokens:
+            self._refused_calls += 1
             raise EncoderBusyError(
                 f"{waiting} tokens wait in the {role} queue of model {self.description.name}, which takes "
                 f"{self._queue_tokens}",
-                retry_after=self._drain_seconds(waiting + estimate - self._queue_tokens),
+                retry_after=self._schedule.drain_seconds(waiting + estimate - self._queue_tokens, role),
             )
         self._estimated_tokens[role] += estimate
         return estimate
-
-    def _drain_seconds(self, tokens: int) -> float:
-        """Estimate how long the worker takes for so many tokens, from the rate it was seen to have."""
-        if self._tokens_a_second is None:
-            return 1.0
-        return min(max(tokens / self._tokens_a_second, SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
-
-    async def _run(
-        self, tokenized: Sequence[TokenizedText], role: Role, refused: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], int]:
-        """Queue the texts and wait for their vectors; return them and the nanoseconds of the model's runs."""
-        self._refuse_when_closed()
-        kept = np.flatnonzero(~refused).tolist()
-        vectors = np.full((len(tokenized), self.description.dimension), np.nan, dtype=np.float32)
-        if not kept:
-            return vectors, 0
-        call = _Call(vectors, asyncio.get_running_loop().create_future(), rows_missing=len(kept))
-        self._calls.add(call)
-        self._lanes.put(call, role, [QueuedText(call, row, tokenized[row]) for row in kept])
-        if self._draining is None or self._draining.done():
-            self._draining = asyncio.create_task(self._drain())
-        try:
-            await call.done
-        finally:
-            # After a cancellation the rest must not reach the model; after success there is none.
-            self._lanes.drop(call)
-            self._calls.discard(call)
-        return vectors, call.encode_ns
-
-    async def _drain(self) -> None:
-        """Run micro-batches until nothing is queued. A failed one fails its calls, and the next one runs."""
-        loop = asyncio.get_running_loop()
-        while (batch := self._lanes.take()) is not None:
-            started = perf_counter_ns()
-            try:
-                vectors = await loop.run_in_executor(
-                    self._worker, self._runtime.forward, [queued.text for queued in batch.texts], batch.role
-                )
-                self._deliver(batch, vectors, perf_counter_ns() - started)
-            except Exception as error:
-                logger.exception("model %s failed on %d texts", self.description.name, len(batch.texts))
-                self._fail(batch, error)
-
-    def _deliver(self, batch: MicroBatch[_Call], vectors: NDArray[np.float32], elapsed_ns: int) -> None:
-        if vectors.shape != (len(batch.texts), self.description.dimension):
-            raise ValueError(f"the model gave an array of shape {vectors.shape}")
-        if not np.isfinite(vectors).all():
-            raise ValueError("the model gave a vector that is not finite")
-        for call in {queued.call for queued in batch.texts}:
-            call.encode_ns += elapsed_ns
-        for queued, vector in zip(batch.texts, vectors, strict=True):
-            queued.call.vectors[queued.row] = vector
-            queued.call.rows_missing -= 1
-            if queued.call.rows_missing == 0 and not queued.call.done.done():
-                queued.call.done.set_result(None)
-        rate = batch.tokens / (elapsed_ns / 1e9)
-        known = self._tokens_a_second
-        self._tokens_a_second = rate if known is None else known + RATE_SMOOTHING * (rate - known)
-
-    def _fail(self, batch: MicroBatch[_Call], cause: Exception) -> None:
-        for call in {queued.call for queued in batch.texts}:
-            self._lanes.drop(call)
-            error = ModelUnavailableError(f"model {self.description.name} failed: {type(cause).__name__}")
-            error.__cause__ = cause
-            call.fail(error)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise ShuttingDownError(f"model {self.description.name} is closed")
 
 
-def _timed_tokenize(runtime: Runtime, texts: Sequence[str], role: Role) -> tuple[list[TokenizedText], int]:
+def _timed(tokenize: Callable[[], list[TokenizedText]]) -> tuple[list[TokenizedText], int]:
     started = perf_counter_ns()
-    return runtime.tokenizer.tokenize(texts, role), perf_counter_ns() - started
+    return tokenize(), perf_counter_ns() - started
+
+
+def _with_cached(
+    answer: _Answer,
+    rows: Sequence[int],
+    cached: dict[int, CachedVector],
+    model: ModelDescription,
+    long_text: LongText,
+) -> Encoding:
+    """Put the rows that were encoded and those that were cached together."""
+    if not cached:
+        return Encoding(answer.vectors, answer.tokens, answer.truncated, answer.shared, answer.timings)
+    count = len(rows) + len(cached)
+    encoding = Encoding(
+        vectors=np.full((count, model.dimension), np.nan, np.float32),
+        tokens=np.zeros(count, np.int32),
+        truncated=np.zeros(count, np.bool_),
+        reused=np.ones(count, np.bool_),
+        timings=answer.timings,
+    )
+    encoding.vectors[rows], encoding.tokens[rows] = answer.vectors, answer.tokens
+    encoding.truncated[rows], encoding.reused[rows] = answer.truncated, answer.shared
+    for row, entry in cached.items():
+        truncated = entry.counted > entry.tokens
+        refused = truncated and long_text is LongText.REFUSE
+        encoding.tokens[row] = entry.counted if refused else entry.tokens
+        encoding.truncated[row] = truncated
+        if not refused:
+            encoding.vectors[row] = entry.vector
+    return encoding

@@ -1,4 +1,4 @@
-"""The contract of a runtime: what runs one model's forward pass, without queues or asyncio."""
+"""The contracts of what runs a model's forward pass, without queues or asyncio: a runtime, and a worker that holds one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vecgate_server.encoders.base import ModelDescription, Role
+from vecgate_server.encoders.base import ModelDescription, ModelState, Role
 from vecgate_server.encoders.tokenized_text import TokenizedText
 
 
@@ -43,3 +43,39 @@ class Runtime(Protocol):
         Returns:
             float32, shape (len(batch), dimension), row i for batch[i]. A cross-encoder's dimension is 1.
         """
+
+
+class Worker(Runtime, Protocol):
+    """A runtime that is loaded once it stands here, and is replaced when it breaks down. Its properties never block.
+
+    forward() blocks while the runtime is being replaced, and may be called by one thread for each role at a time. Then it
+    raises ModelUnavailableError if the worker died twice of the batch or cannot be replaced now, ShuttingDownError once the
+    worker is closed, and whatever the model itself fails with.
+    """
+
+    def load(self) -> None:
+        """Load and warm the model; description and tokenizer are there from then on. Blocks.
+
+        Raises:
+            ModelUnavailableError: it cannot be loaded; the message says why.
+            ShuttingDownError: close() was called meanwhile.
+        """
+
+    @property
+    def state(self) -> ModelState:
+        """READY: it answers. LOADING: it is being loaded or replaced. FAILED: it does not answer now; detail says why."""
+
+    @property
+    def detail(self) -> str:
+        """Why it FAILED."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it was replaced."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it took when it was loaded; 0 while it is not."""
+
+    def close(self) -> None:
+        """Release the model; a load() or forward() under way ends with ShuttingDownError. Idempotent, from any thread."""

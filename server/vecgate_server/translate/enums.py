@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vecgate.v1 import collection_pb2, encode_pb2, model_pb2, outcome_pb2, search_pb2, vector_pb2, write_pb2
 from vecgate_backends.records import Acknowledgement, Metric, WriteMode
-from vecgate_server.encoders.base import LongText, ModelState, Role
+from vecgate_server.encoders.base import LongText, ModelKind, ModelState, Role
 
 METRICS: Mapping[int, Metric] = {
     collection_pb2.METRIC_UNSPECIFIED: Metric.COSINE,
@@ -59,4 +59,8 @@ MODEL_STATES_TO_WIRE: Mapping[ModelState, model_pb2.ModelState] = {
     ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,
     ModelState.READY: model_pb2.MODEL_STATE_READY,
     ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
+}
+MODEL_KINDS_TO_WIRE: Mapping[ModelKind, model_pb2.ModelKind] = {
+    ModelKind.ENCODER: model_pb2.MODEL_KIND_ENCODER,
+    ModelKind.CROSS_ENCODER: model_pb2.MODEL_KIND_CROSS_ENCODER,
 }

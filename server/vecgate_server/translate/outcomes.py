@@ -6,9 +6,9 @@ from vecgate.v1 import collection_pb2
 from vecgate.v1.model_pb2 import ModelInfo, ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText, Timings
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig
-from vecgate_server.encoders.base import Encoding, ModelDescription, ModelStatus, PairScores
+from vecgate_server.encoders.base import Encoding, ModelDescription, ModelKind, ModelStatus, PairScores
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate.enums import METRICS_TO_WIRE, MODEL_STATES_TO_WIRE
+from vecgate_server.translate.enums import METRICS_TO_WIRE, MODEL_KINDS_TO_WIRE, MODEL_STATES_TO_WIRE
 from vecgate_server.translate.metadata import timestamp_to_wire
 
 
@@ -43,11 +43,16 @@ def model_info_to_wire(status: ModelStatus) -> ModelInfo:
         is_default=status.is_default,
         state=MODEL_STATES_TO_WIRE[status.state],
         detail=status.detail,
+        memory_bytes=status.memory_bytes,
     )
     if status.description is not None:
         loaded = status.description
         info.fingerprint = loaded.fingerprint
-        info.dimension = loaded.dimension
+        info.kind = MODEL_KINDS_TO_WIRE[loaded.kind]
+        if loaded.kind is ModelKind.ENCODER:
+            info.dimension = loaded.dimension
+        info.precision = loaded.precision
+        info.matryoshka_dimensions.extend(loaded.matryoshka_dimensions)
         info.max_tokens = loaded.max_tokens
         info.query_prompt = loaded.query_prompt
         info.document_prompt = loaded.document_prompt

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecgate_server.encoders.base import LongText, ModelDescription, Role
+from vecgate_server.encoders.base import LongText, ModelDescription, ModelState, Role
 from vecgate_server.encoders.pool import EncoderPool
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import EncoderBusyError, ModelUnavailableError, ShuttingDownError
@@ -23,6 +23,10 @@ class LetterRuntime:
     description = ModelDescription("letters", "sha256:0", 2, MAX_TOKENS, "", "", False, "letters", "test")
 
     concurrent = False
+    state = ModelState.READY
+    detail = ""
+    restarts = 0
+    memory_bytes = 0
 
     def __init__(self) -> None:
         self.batches: list[tuple[Role, list[str]]] = []
@@ -31,6 +35,12 @@ class LetterRuntime:
         self._may_run = threading.Event()
         self._may_run.set()
         self.failure: Exception | None = None
+
+    def load(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     def hold(self) -> None:
         self._may_run.clear()
@@ -60,6 +70,11 @@ class LetterRuntime:
         return _expected(texts)
 
 
+def _words(letter: str, count: int) -> list[str]:
+    """Different texts of MAX_TOKENS letters each, all beginning with the letter."""
+    return [letter + f"{number:0{MAX_TOKENS - 1}d}" for number in range(count)]
+
+
 def _expected(texts: Sequence[str]) -> NDArray[np.float32]:
     read = [text[:MAX_TOKENS] for text in texts]
     return np.array([[ord(text[0]) if text else 0, len(text)] for text in read], dtype=np.float32)
@@ -72,7 +87,7 @@ def runtime() -> LetterRuntime:
 
 @pytest.fixture
 async def pool(runtime: LetterRuntime) -> AsyncIterator[EncoderPool]:
-    pool = EncoderPool(runtime, micro_batch_tokens=16, queue_tokens=100)
+    pool = EncoderPool([runtime], micro_batch_tokens=16, queue_tokens=100)
     yield pool
     runtime.release()
     await pool.close()
@@ -85,9 +100,9 @@ async def _started(runtime: LetterRuntime) -> None:
 
 async def _queued(runtime: LetterRuntime, pool: EncoderPool, text: str, role: Role) -> asyncio.Task[object]:
     """Start a call and wait until it is tokenized and queued behind the held worker."""
-    before = pool._lanes.tokens(role)
+    before = pool._schedule.waiting_tokens(role)
     task: asyncio.Task[object] = asyncio.create_task(pool.encode([text], role))
-    while pool._lanes.tokens(role) == before and not task.done():  # noqa: ASYNC110 - yields to the loop, does not wait
+    while pool._schedule.waiting_tokens(role) == before and not task.done():  # noqa: ASYNC110 - yields to the loop, does not wait
         await asyncio.sleep(0)
     return task
 
@@ -133,7 +148,7 @@ async def test_only_refused_texts_never_reach_the_model(pool: EncoderPool, runti
 
 async def test_a_query_waits_for_the_running_micro_batch_only(pool: EncoderPool, runtime: LetterRuntime) -> None:
     runtime.hold()
-    bulk = asyncio.create_task(pool.encode(["d" * 8] * 8, Role.DOCUMENT))
+    bulk = asyncio.create_task(pool.encode(_words("d", 8), Role.DOCUMENT))
     await _started(runtime)
     query = await _queued(runtime, pool, "q", Role.QUERY)
     runtime.release()
@@ -169,7 +184,7 @@ async def test_a_call_cancelled_inside_the_model_leaves_the_pool_working(
     pool: EncoderPool, runtime: LetterRuntime
 ) -> None:
     runtime.hold()
-    gone = asyncio.create_task(pool.encode(["d" * 8] * 6, Role.DOCUMENT))
+    gone = asyncio.create_task(pool.encode(_words("d", 6), Role.DOCUMENT))
     await _started(runtime)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -184,25 +199,25 @@ async def test_a_full_queue_refuses_at_once_and_before_any_work(pool: EncoderPoo
     await pool.encode(["warm"], Role.DOCUMENT)
     runtime.hold()
     runtime.running = threading.Semaphore(0)
-    running = asyncio.create_task(pool.encode(["a" * 8] * 2, Role.DOCUMENT))
+    running = asyncio.create_task(pool.encode(_words("a", 2), Role.DOCUMENT))
     await _started(runtime)
-    waiting = asyncio.create_task(pool.encode(["b" * 8] * 12, Role.DOCUMENT))
-    while pool._lanes.tokens(Role.DOCUMENT) < 96:  # noqa: ASYNC110 - yields to the loop, does not wait
+    waiting = asyncio.create_task(pool.encode(_words("b", 12), Role.DOCUMENT))
+    while pool._schedule.waiting_tokens(Role.DOCUMENT) < 96:  # noqa: ASYNC110 - yields to the loop, does not wait
         await asyncio.sleep(0)
     with pytest.raises(EncoderBusyError, match="96 tokens wait in the document queue of model letters") as refused:
-        await pool.encode(["c" * 8] * 2, Role.DOCUMENT)
+        await pool.encode(_words("c", 2), Role.DOCUMENT)
     assert refused.value.retry_after is not None
     assert 0 < refused.value.retry_after <= 60
-    assert (Role.DOCUMENT, "c" * 8) not in runtime.tokenized
+    assert (Role.DOCUMENT, _words("c", 1)[0]) not in runtime.tokenized
     query = await _queued(runtime, pool, "q", Role.QUERY)
     runtime.release()
     await asyncio.gather(running, waiting, query)
-    encoding = await pool.encode(["c" * 8] * 2, Role.DOCUMENT)
-    np.testing.assert_array_equal(encoding.vectors, _expected(["c" * 8] * 2))
+    encoding = await pool.encode(_words("c", 2), Role.DOCUMENT)
+    np.testing.assert_array_equal(encoding.vectors, _expected(_words("c", 2)))
 
 
 async def test_a_call_larger_than_the_queue_is_taken_when_nothing_waits(pool: EncoderPool) -> None:
-    texts = ["a" * 8] * 100
+    texts = _words("a", 100)
     encoding = await pool.encode(texts, Role.DOCUMENT)
     np.testing.assert_array_equal(encoding.vectors, _expected(texts))
 
@@ -211,7 +226,7 @@ async def test_a_failing_model_fails_its_callers_and_serves_the_next(
     pool: EncoderPool, runtime: LetterRuntime, caplog: pytest.LogCaptureFixture
 ) -> None:
     runtime.hold()
-    first = asyncio.create_task(pool.encode(["a" * 8] * 20, Role.DOCUMENT))
+    first = asyncio.create_task(pool.encode(_words("a", 20), Role.DOCUMENT))
     await _started(runtime)
     runtime.failure = RuntimeError("out of memory")
     runtime.release()
@@ -251,14 +266,14 @@ async def test_a_text_that_cannot_be_tokenized_fails_its_caller_only(
 
 async def test_the_timings_are_parts_of_the_time_of_the_call(pool: EncoderPool) -> None:
     started = perf_counter_ns()
-    timings = (await pool.encode(["a" * 8] * 10, Role.DOCUMENT)).timings
+    timings = (await pool.encode(_words("a", 10), Role.DOCUMENT)).timings
     elapsed = perf_counter_ns() - started
     assert min(timings.tokenize_ns, timings.encode_ns, timings.queue_ns) > 0
     assert timings.tokenize_ns + timings.encode_ns + timings.queue_ns <= elapsed
 
 
 async def test_closing_fails_what_waits_and_refuses_what_comes(runtime: LetterRuntime) -> None:
-    pool = EncoderPool(runtime, micro_batch_tokens=16, queue_tokens=100)
+    pool = EncoderPool([runtime], micro_batch_tokens=16, queue_tokens=100)
     runtime.hold()
     running = asyncio.create_task(pool.encode(["a"], Role.QUERY))
     await _started(runtime)

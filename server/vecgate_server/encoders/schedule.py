@@ -1,0 +1,273 @@
+"""When which texts run on which worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_server.encoders.base import ModelState, Role
+from vecgate_server.encoders.lanes import PRIORITY, Lanes, MicroBatch, QueuedText
+from vecgate_server.encoders.runtime import Worker
+from vecgate_server.encoders.shared_texts import SharedTexts
+from vecgate_server.encoders.tokenized_text import TokenizedText
+from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
+
+logger = logging.getLogger(__name__)
+
+# Weight of the newest micro-batch in the measured rate.
+RATE_SMOOTHING = 0.2
+SHORTEST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 60.0
+UNKNOWN_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What came of the texts of a call, row i for text i.
+
+    Attributes:
+        vectors: float32, shape (n, dimension); NaN for texts that were left out.
+        shared: bool, shape (n,): another call's run of the same text answered it.
+        encode_ns: nanoseconds in which at least one of the texts was in a model.
+    """
+
+    vectors: NDArray[np.float32]
+    shared: NDArray[np.bool_]
+    encode_ns: int
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A call under way; compared by identity."""
+
+    answer: Vectors
+    done: asyncio.Future[None]
+    queued: list[QueuedText[_Call]] = field(default_factory=list)
+    missing: int = 0
+    runs: int = 0
+    running_since: int = 0
+    encode_ns: int = 0
+
+    def begin_run(self) -> None:
+        if self.runs == 0:
+            self.running_since = perf_counter_ns()
+        self.runs += 1
+
+    def end_run(self) -> None:
+        self.runs -= 1
+        if self.runs == 0:
+            self.encode_ns += perf_counter_ns() - self.running_since
+
+    def receive(self, row: int, vector: NDArray[np.float32], *, shared: bool) -> None:
+        self.answer.vectors[row] = vector
+        self.answer.shared[row] = shared
+        self.missing -= 1
+        if self.missing == 0 and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(eq=False, slots=True)
+class _Runner:
+    """A thread that waits for one worker, for the roles it serves, and what it waits for now."""
+
+    worker: Worker
+    roles: Sequence[Role]
+    thread: ThreadPoolExecutor
+    running: asyncio.Future[NDArray[np.float32]] | None = None
+
+
+class Schedule:
+    """Runs the texts of calls in micro-batches; all bookkeeping happens on the event loop.
+
+    A worker that can runs queries and documents side by side, in a thread each; another has one thread, which takes queries
+    first. A free thread takes the next micro-batch at once: so what comes while all are busy is coalesced, and what finds one
+    idle starts without delay.
+    """
+
+    def __init__(self, workers: Sequence[Worker], *, micro_batch_tokens: int) -> None:
+        """Put the lanes in front of loaded workers of one model.
+
+        Args:
+            workers: the replicas.
+            micro_batch_tokens: budget of one run of the model: rows times the longest text.
+        """
+        self._name = workers[0].description.name
+        self._dimension = workers[0].description.dimension
+        self._lanes: Lanes[_Call] = Lanes(micro_batch_tokens=micro_batch_tokens)
+        self._shared: SharedTexts[_Call] = SharedTexts()
+        self._runners = [runner for worker in workers for runner in _runners(worker)]
+        self._tokens_a_second: dict[Role, float] = {}
+        self._calls: set[_Call] = set()
+        self._closed = False
+        self.runs = 0
+        self.run_seconds = 0.0
+        self.tokens_read = 0
+
+    def waiting_tokens(self, role: Role) -> int:
+        """Count the tokens in a role's lane."""
+        return self._lanes.tokens(role)
+
+    def drain_seconds(self, tokens: int, role: Role) -> float:
+        """Estimate how long so many tokens of a role take, from the rate that was seen."""
+        rate = self._tokens_a_second.get(role)
+        if rate is None:
+            return UNKNOWN_RETRY_SECONDS
+        threads = sum(role in runner.roles for runner in self._runners)
+        return min(max(tokens / (rate * threads), SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+
+    async def run(
+        self,
+        texts: Sequence[TokenizedText],
+        role: Role,
+        rows: Sequence[int],
+        keys: Sequence[bytes | None] | None = None,
+    ) -> Vectors:
+        """Run some of a call's texts. Cancelling it drops what has not reached a model.
+
+        Args:
+            texts: the call's texts.
+            role: their role.
+            rows: which of them to run.
+            keys: see QueuedText.key, one a text; None: none has one.
+
+        Raises:
+            ModelUnavailableError: the model broke down.
+            ShuttingDownError: close() was called.
+        """
+        self._refuse_when_closed()
+        vectors = np.full((len(texts), self._dimension), np.nan, np.float32)
+        answer = Vectors(vectors, np.zeros(len(texts), np.bool_), 0)
+        if not rows:
+            return answer
+        call = _Call(answer, asyncio.get_running_loop().create_future(), missing=len(rows))
+        call.queued = [QueuedText(call, row, texts[row], keys[row] if keys else None) for row in rows]
+        self._calls.add(call)
+        self._lanes.put(call, role, [queued for queued in call.queued if not self._shared.follows(queued, role)])
+        self._dispatch()
+        try:
+            await call.done
+        finally:
+            self._calls.discard(call)
+            self._drop(call, role)
+        return Vectors(answer.vectors, answer.shared, call.encode_ns)
+
+    async def close(self) -> None:
+        """Fail what waits with ShuttingDownError, and wait for the threads; closing the workers ends what they wait for."""
+        self._closed = True
+        for call in list(self._calls):
+            self._lanes.drop(call)
+            call.fail(ShuttingDownError(f"model {self._name} is being closed"))
+        running = [runner.running for runner in self._runners if runner.running is not None]
+        await asyncio.gather(*running, return_exceptions=True)
+        for runner in self._runners:
+            runner.thread.shutdown(wait=False)
+
+    def _drop(self, call: _Call, role: Role) -> None:
+        """Forget what waits of a call: all of it after a cancellation, nothing after success."""
+        self._lanes.drop(call)
+        for queued in call.queued:
+            self._shared.forget(queued, role)
+
+    def _dispatch(self) -> None:
+        """Give every free thread a micro-batch while there are some."""
+        for runner in self._free():
+            batch = self._take(runner.roles)
+            if batch is not None:
+                runner.running = asyncio.get_running_loop().run_in_executor(
+                    runner.thread, runner.worker.forward, [queued.text for queued in batch.texts], batch.role
+                )
+                runner.running.add_done_callback(partial(self._ran, runner, batch, perf_counter_ns()))
+
+    def _free(self) -> Iterator[_Runner]:
+        """Order the free threads: of idle workers first. A worker that is being replaced gets work only if all are."""
+        ready = [runner for runner in self._runners if runner.worker.state is ModelState.READY]
+        free = [runner for runner in ready or self._runners if runner.running is None]
+        busy = [runner.worker for runner in self._runners if runner.running is not None]
+        return iter(sorted(free, key=lambda runner: runner.worker in busy))
+
+    def _take(self, roles: Sequence[Role]) -> MicroBatch[_Call] | None:
+        """Take the next micro-batch, each text once; the copies of its texts leave their lanes."""
+        batch = self._lanes.take(roles)
+        if batch is None:
+            return None
+        texts = []
+        followers: set[QueuedText[_Call]] = set()
+        for queued in batch.texts:
+            # Two copies in one micro-batch: the second was found to follow the first.
+            if queued in followers:
+                continue
+            texts.append(queued)
+            for copy in self._shared.begin(queued, batch.role):
+                followers.add(copy)
+                if copy not in batch.texts:
+                    self._lanes.leave(copy, batch.role)
+        for call in {queued.call for queued in texts}:
+            call.begin_run()
+        return MicroBatch(batch.role, texts)
+
+    def _ran(
+        self, runner: _Runner, batch: MicroBatch[_Call], started: int, ran: asyncio.Future[NDArray[np.float32]]
+    ) -> None:
+        runner.running = None
+        for call in {queued.call for queued in batch.texts}:
+            call.end_run()
+        answered = [(queued, self._shared.end(queued, batch.role)) for queued in batch.texts]
+        try:
+            vectors = ran.result()
+            self._check(vectors, batch)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the calls get it
+            self._fail(batch.role, [queued for pair in answered for queued in (pair[0], *pair[1])], error)
+        else:
+            self._count(batch, (perf_counter_ns() - started) / 1e9)
+            for (queued, followers), vector in zip(answered, vectors, strict=True):
+                queued.call.receive(queued.row, vector, shared=False)
+                for follower in followers:
+                    follower.call.receive(follower.row, vector, shared=True)
+        self._dispatch()
+
+    def _check(self, vectors: NDArray[np.float32], batch: MicroBatch[_Call]) -> None:
+        if vectors.shape != (len(batch.texts), self._dimension):
+            raise ValueError(f"the model gave an array of shape {vectors.shape}")
+        if not np.isfinite(vectors).all():
+            raise ValueError("the model gave a vector that is not finite")
+
+    def _count(self, batch: MicroBatch[_Call], seconds: float) -> None:
+        self.runs += 1
+        self.run_seconds += seconds
+        self.tokens_read += batch.tokens
+        rate = batch.tokens / seconds
+        known = self._tokens_a_second.get(batch.role, rate)
+        self._tokens_a_second[batch.role] = known + RATE_SMOOTHING * (rate - known)
+
+    def _fail(self, role: Role, texts: Sequence[QueuedText[_Call]], cause: Exception) -> None:
+        known = isinstance(cause, ModelUnavailableError | ShuttingDownError)
+        if not known:
+            logger.error("model %s failed on %d texts", self._name, len(texts), exc_info=cause)
+        for call in {queued.call for queued in texts}:
+            self._drop(call, role)
+            sentence = str(cause) if known else f"model {self._name} failed: {type(cause).__name__}"
+            error = ShuttingDownError(sentence) if self._closed else ModelUnavailableError(sentence)
+            error.__cause__ = cause
+            call.fail(error)
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise ShuttingDownError(f"model {self._name} is closed")
+
+
+def _runners(worker: Worker) -> Sequence[_Runner]:
+    name = worker.description.name
+    lanes: Sequence[Sequence[Role]] = [(role,) for role in PRIORITY] if worker.concurrent else [PRIORITY]
+    return [_Runner(worker, roles, ThreadPoolExecutor(1, thread_name_prefix=f"{roles[0]} {name}")) for roles in lanes]

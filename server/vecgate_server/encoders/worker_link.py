@@ -1,0 +1,149 @@
+"""One worker process as its server sees it: started, asked, ended. It is not replaced here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecgate_server.encoders.base import Role
+from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
+from vecgate_server.encoders.tokenized_text import TokenizedText
+from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, packed
+from vecgate_server.errors import ModelUnavailableError
+
+MODULE = "vecgate_server.encoders.worker_process"
+# What is sent and received are the messages of worker_messages.
+Channel: TypeAlias = "Connection[Any, Any]"
+
+
+class WorkerDiedError(Exception):
+    """The process ended, or cannot be spoken with any more."""
+
+
+class WorkerLink:
+    """A started worker process and the sockets to it."""
+
+    def __init__(self, model: ModelSettings, settings: EncoderSettings) -> None:
+        """Start the process; it begins to load the model at once.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        self._model = model.name
+        self._control, control = _pair()
+        self._roles: Mapping[Role, Channel]
+        queries, query_end = _pair()
+        documents, document_end = _pair()
+        self._roles = {Role.QUERY: queries, Role.DOCUMENT: documents}
+        theirs = (control, query_end, document_end)
+        descriptors = tuple(end.fileno() for end in theirs)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # this package
+                [sys.executable, "-m", MODULE, *map(str, descriptors)],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        finally:
+            for end in theirs:
+                end.close()
+        self._reaping = Lock()
+        levels = [logging.getLogger(name).getEffectiveLevel() for name in ("vecgate_server", None)]
+        with contextlib.suppress(OSError):  # await_loaded() tells of a process that is gone already
+            self._control.send(Job(model, settings, *levels))
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def await_loaded(self) -> Loaded:
+        """Wait until the model is loaded. Called once, before await_end().
+
+        Raises:
+            ModelUnavailableError: it cannot be loaded.
+            WorkerDiedError: the process ended before.
+        """
+        answer = self._next_message()
+        if isinstance(answer, Loaded):
+            return answer
+        code = self._reap()
+        if isinstance(answer, NotLoaded):
+            raise ModelUnavailableError(answer.message)
+        raise WorkerDiedError(f"the worker of model {self._model} {_ended(code)} while it was loading")
+
+    def await_end(self) -> str:
+        """Wait until the process has ended, and say how, such as "was ended by SIGKILL"."""
+        while self._next_message() is not None:
+            pass
+        return _ended(self._reap())
+
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+        """Have a batch run; one call for each role at a time. See Runtime.forward.
+
+        Raises:
+            ModelUnavailableError: the model failed on the batch.
+            WorkerDiedError: the process ended before it answered.
+        """
+        connection = self._roles[role]
+        try:
+            connection.send(packed(batch))
+            answer = connection.recv()
+        except (EOFError, OSError) as error:
+            # Alive or not, it does not answer.
+            self.kill()
+            raise WorkerDiedError(f"the worker of model {self._model} died") from error
+        if isinstance(answer, ForwardFailed):
+            raise ModelUnavailableError(f"model {self._model} failed: {answer.kind}: {answer.message}")
+        vectors: NDArray[np.float32] = answer
+        return vectors
+
+    def kill(self) -> None:
+        """End the process with SIGKILL; it has nothing to save. Whoever waits for an answer gets WorkerDiedError."""
+        with self._reaping:
+            # Popen would not signal a stranger either, but only if nobody reaps meanwhile.
+            if self._process.returncode is None:
+                self._process.kill()
+
+    def _next_message(self) -> Loaded | NotLoaded | None:
+        """Pass log records on until something else comes; None when the process's end of the socket is closed."""
+        while True:
+            try:
+                message = self._control.recv()
+            except (EOFError, OSError):
+                return None
+            if not isinstance(message, logging.LogRecord):
+                found: Loaded | NotLoaded = message
+                return found
+            target = logging.getLogger(message.name)
+            if target.isEnabledFor(message.levelno):
+                target.handle(message)
+
+    def _reap(self) -> int:
+        self.kill()
+        with self._reaping:
+            code = self._process.wait()
+        self._control.close()
+        return code
+
+
+def _pair() -> tuple[Channel, Channel]:
+    ours, theirs = socket.socketpair()
+    return Connection(ours.detach()), Connection(theirs.detach())
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name}"

@@ -1,0 +1,272 @@
+"""Models in processes of their own: they answer as in this process, and end, die and are replaced without harm."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from vecgate_server.encoders import worker
+from vecgate_server.encoders.base import ModelState, Role
+from vecgate_server.encoders.runtime_choice import load_runtime
+from vecgate_server.encoders.settings import EncoderSettings, ModelSettings, RuntimeChoice
+from vecgate_server.encoders.tokenized_text import TokenizedText
+from vecgate_server.encoders.worker import ProcessWorker
+from vecgate_server.encoders.worker_link import WorkerDiedError, WorkerLink
+from vecgate_server.encoders.worker_messages import Loaded
+from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+TEXTS = ["the cat sat on the mat", "", "a feline rested on the rug " * 9]
+
+
+@pytest.fixture(scope="session")
+def settings(graph_directory: Path) -> EncoderSettings:
+    return EncoderSettings(graph_directory=graph_directory)
+
+
+@pytest.fixture
+def model(tiny_model: Callable[..., Path]) -> ModelSettings:
+    return ModelSettings("tiny", tiny_model())
+
+
+class CountedStarter:
+    """Starts real processes and remembers them; the next ones end of the first batch, or seem to run another model."""
+
+    def __init__(self) -> None:
+        self.links: list[WorkerLink] = []
+        self.kill_at_work = 0
+        self.other_model = False
+
+    def __call__(self, model: ModelSettings, settings: EncoderSettings) -> WorkerLink:
+        self.links.append(SabotagedLink(model, settings, self))
+        return self.links[-1]
+
+
+class SabotagedLink(WorkerLink):
+    def __init__(self, model: ModelSettings, settings: EncoderSettings, starter: CountedStarter) -> None:
+        super().__init__(model, settings)
+        self._starter = starter
+
+    @override
+    def await_loaded(self) -> Loaded:
+        loaded = super().await_loaded()
+        if self._starter.other_model:
+            return replace(loaded, description=replace(loaded.description, fingerprint="sha256:other"))
+        return loaded
+
+    @override
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> Vectors:
+        if self._starter.kill_at_work:
+            self._starter.kill_at_work -= 1
+            os.kill(self.pid, signal.SIGKILL)
+        return super().forward(batch, role)
+
+
+@pytest.fixture
+def starter() -> CountedStarter:
+    return CountedStarter()
+
+
+@pytest.fixture
+def loaded(model: ModelSettings, settings: EncoderSettings, starter: CountedStarter) -> Iterator[ProcessWorker]:
+    """A worker that is loaded."""
+    served = ProcessWorker(model, settings, start=starter)
+    served.load()
+    yield served
+    served.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread or process does; the test's own timeout ends a wait in vain."""
+    while not condition():
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def run(served: ProcessWorker) -> Vectors:
+    return served.forward(served.tokenizer.tokenize(TEXTS, Role.DOCUMENT), Role.DOCUMENT)
+
+
+def repeated(served: ProcessWorker, batch: Sequence[TokenizedText], role: Role) -> list[Vectors]:
+    return [served.forward(batch, role) for _ in range(10)]
+
+
+def test_a_worker_answers_like_the_model_in_this_process(
+    loaded: ProcessWorker, model: ModelSettings, settings: EncoderSettings
+) -> None:
+    here = load_runtime(model, settings)
+    assert (loaded.description, loaded.concurrent) == (here.description, here.concurrent)
+    for role in Role:
+        ours, theirs = here.tokenizer.tokenize(TEXTS, role), loaded.tokenizer.tokenize(TEXTS, role)
+        assert [text.counted for text in ours] == [text.counted for text in theirs]
+        np.testing.assert_array_equal(loaded.forward(theirs, role), here.forward(ours, role))
+    assert 20 << 20 < loaded.memory_bytes < 4 << 30
+
+
+def test_both_roles_may_run_at_once(loaded: ProcessWorker) -> None:
+    expected = run(loaded)
+    batches = {role: loaded.tokenizer.tokenize(TEXTS, role) for role in Role}
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(repeated, loaded, batches[role], role) for role in Role]
+        answers = [answer for ran in runs for answer in ran.result()]
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+def test_a_model_that_cannot_be_loaded_is_told_in_its_own_words(settings: EncoderSettings, tmp_path: Path) -> None:
+    refused = ProcessWorker(ModelSettings("mine", tmp_path / "nowhere"), settings)
+    with pytest.raises(ModelUnavailableError, match=f"^model mine: {tmp_path / 'nowhere'} is not a directory$"):
+        refused.load()
+    assert (refused.state, refused.memory_bytes) == (ModelState.FAILED, 0)
+    refused.close()
+
+
+def test_what_a_model_fails_of_is_told_and_the_worker_lives_on(
+    loaded: ProcessWorker, starter: CountedStarter, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = run(loaded)
+    unknown = np.full(3, 10**6, np.int32)
+    with pytest.raises(ModelUnavailableError, match="model tiny failed: "):
+        loaded.forward([TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
+    np.testing.assert_array_equal(run(loaded), expected)
+    assert (len(starter.links), loaded.restarts) == (1, 0)
+    until(lambda: "model tiny failed on 1 texts" in caplog.text)
+    assert "Traceback" in caplog.text
+
+
+def test_a_worker_that_dies_at_rest_is_replaced_before_the_next_call(
+    loaded: ProcessWorker, starter: CountedStarter, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = run(loaded)
+    os.kill(starter.links[0].pid, signal.SIGKILL)
+    until(lambda: loaded.restarts == 1)
+    assert loaded.state is ModelState.READY
+    np.testing.assert_array_equal(run(loaded), expected)
+    assert f"worker {starter.links[0].pid} of model tiny was ended by SIGKILL; it is replaced" in caplog.text
+
+
+def test_the_batch_that_a_worker_died_with_runs_on_its_replacement(
+    loaded: ProcessWorker, starter: CountedStarter
+) -> None:
+    expected = run(loaded)
+    starter.kill_at_work = 1
+    np.testing.assert_array_equal(run(loaded), expected)
+    assert (len(starter.links), loaded.restarts) == (2, 1)
+
+
+def test_a_batch_that_two_workers_died_with_is_given_up(
+    loaded: ProcessWorker, starter: CountedStarter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 0.05)
+    expected = run(loaded)
+    starter.kill_at_work = 2
+    with pytest.raises(ModelUnavailableError, match="tiny: its worker died 2 times on the same texts"):
+        run(loaded)
+    until(lambda: loaded.restarts == 2)
+    np.testing.assert_array_equal(run(loaded), expected)
+    assert len(starter.links) == 3
+
+
+def test_while_a_worker_that_dies_again_and_again_pauses_calls_are_refused_at_once(
+    loaded: ProcessWorker, starter: CountedStarter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 1000.0)
+    monkeypatch.setattr(worker, "LONGEST_PAUSE_SECONDS", 1000.0)
+    os.kill(starter.links[0].pid, signal.SIGKILL)
+    until(lambda: loaded.restarts == 1)
+    os.kill(starter.links[1].pid, signal.SIGKILL)
+    until(lambda: loaded.state is ModelState.FAILED)
+    with pytest.raises(ModelUnavailableError, match="tiny: its worker died 2 times in a row"):
+        run(loaded)
+    assert loaded.memory_bytes == 0
+
+
+def test_a_replacement_that_runs_another_model_is_refused(loaded: ProcessWorker, starter: CountedStarter) -> None:
+    starter.other_model = True
+    os.kill(starter.links[0].pid, signal.SIGKILL)
+    until(lambda: loaded.state is ModelState.FAILED)
+    with pytest.raises(ModelUnavailableError, match=r"tiny changed on the disk while it was served, .* restart the"):
+        run(loaded)
+    until(lambda: gone(starter.links[1].pid))
+    assert loaded.restarts == 0
+
+
+def test_closing_ends_the_process_and_refuses_calls(loaded: ProcessWorker, starter: CountedStarter) -> None:
+    loaded.close()
+    assert gone(starter.links[0].pid)
+    with pytest.raises(ShuttingDownError):
+        run(loaded)
+
+
+def test_closing_ends_a_load(model: ModelSettings, settings: EncoderSettings, starter: CountedStarter) -> None:
+    loading = ProcessWorker(model, settings, start=starter)
+    with ThreadPoolExecutor(1) as thread:
+        load = thread.submit(loading.load)
+        loading.close()
+        with pytest.raises(ShuttingDownError):
+            load.result(timeout=60)
+    assert gone(starter.links[0].pid)
+
+
+def test_a_worker_ends_when_its_server_is_gone(model: ModelSettings, settings: EncoderSettings) -> None:
+    link = WorkerLink(model, settings)
+    link.await_loaded()
+    os.kill(link.pid, signal.SIGINT)  # a Ctrl-C reaches it too, and the server has calls to finish
+    batch = load_runtime(model, settings).tokenizer.tokenize(TEXTS, Role.QUERY)
+    assert len(link.forward(batch, Role.QUERY)) == 3
+    link._control.close()
+    assert link._process.wait(60) == 0
+    with pytest.raises(WorkerDiedError):
+        link.forward(batch, Role.QUERY)
+
+
+def test_a_process_that_ends_while_it_loads_is_told(model: ModelSettings, settings: EncoderSettings) -> None:
+    link = WorkerLink(model, settings)
+    link.kill()
+    with pytest.raises(WorkerDiedError, match="model tiny was ended by SIGKILL while it was loading"):
+        link.await_loaded()
+
+
+def test_a_worker_logs_no_more_than_its_server(
+    model: ModelSettings, settings: EncoderSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.CRITICAL, "vecgate_server"):
+        quiet = ProcessWorker(model, settings)
+        quiet.load()
+    unknown = np.full(3, 10**6, np.int32)
+    with pytest.raises(ModelUnavailableError, match="model tiny failed: "):
+        quiet.forward([TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
+    quiet.close()
+    assert not [record for record in caplog.records if record.name.endswith("worker_process")]
+
+
+def test_a_model_in_torch_takes_both_roles_in_turn(
+    loaded: ProcessWorker, model: ModelSettings, settings: EncoderSettings
+) -> None:
+    expected = run(loaded)
+    torch = ProcessWorker(model, replace(settings, runtime=RuntimeChoice.TORCH))
+    torch.load()
+    assert (torch.description.runtime, torch.concurrent) == ("torch", False)
+    batch = torch.tokenizer.tokenize(TEXTS, Role.DOCUMENT)
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(repeated, torch, batch, role) for role in Role]
+        answers = [answer for ran in runs for answer in ran.result()]
+    torch.close()
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected, atol=1e-5)
