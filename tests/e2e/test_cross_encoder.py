@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub
 
-pytestmark = pytest.mark.xfail(reason="no loader of cross-encoders yet", strict=True)
-
 WORDS = ["the", "cat", "sat", "on", "mat", "a", "feline", "rested", "rug", "rates", "rose", "where", "is", "it"]
 MAX_TOKENS = 24
 QUERY = "where is the cat"

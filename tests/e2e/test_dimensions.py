@@ -169,7 +169,6 @@ async def test_the_client_asks_for_shortened_vectors() -> None:
         assert record.vector.tolist() == pytest.approx([0.6, 0.8])
 
 
-@pytest.mark.xfail(reason="the loader does not take matryoshka_dimensions of the settings yet", strict=True)
 @pytest.mark.model
 async def test_a_real_model_is_cut_to_the_lengths_its_settings_declare(start_server: Any, refusal: Any) -> None:
     entry = {"name": MINILM, "matryoshka_dimensions": [64, 128]}
