@@ -28,7 +28,7 @@ from vecgate_server.encoders.input_layout import InputLayout
 from vecgate_server.encoders.locate import ModelLocation
 from vecgate_server.encoders.model_files import sha256_of
 from vecgate_server.encoders.onnx_runtime import POOLING_MASK, OnnxRuntime, open_graph
-from vecgate_server.encoders.served_form import GRAPH_FILE, TOKENIZER_FILE, ServedForm, write_settings
+from vecgate_server.encoders.served_form import FORM_FILES, GRAPH_FILE, TOKENIZER_FILE, ServedForm, write_settings
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.torch_runtime import TorchRuntime
@@ -124,7 +124,7 @@ def _write_settings(runtime: TorchRuntime, layout: InputLayout, directory: Path,
             agreement=seen,
             wanted=wanted_agreement(model.kind, model.precision),
             made_with=installed_versions(),
-            files={name: sha256_of(directory / name) for name in (GRAPH_FILE, TOKENIZER_FILE)},
+            files={name: sha256_of(directory / name) for name in FORM_FILES},
         ),
         directory,
     )

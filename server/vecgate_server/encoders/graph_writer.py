@@ -15,6 +15,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.optimizer import optimize_model
 
 from vecgate_server.encoders.onnx_runtime import POOLING_MASK
+from vecgate_server.encoders.served_form import WEIGHTS_FILE
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.encoders.torch_runtime import StaticEmbeddingRuntime, TorchRuntime
 from vecgate_server.errors import ModelUnavailableError
@@ -70,7 +71,7 @@ def write_graph(runtime: TorchRuntime, sample: dict[str, NDArray[np.int64]], pat
     Args:
         runtime: the model in torch; its attention is changed to the plain form.
         sample: its inputs for some texts, by name.
-        path: the file to write.
+        path: the file to write; WEIGHTS_FILE comes beside it.
         precision: what the matrix products compute in.
 
     Raises:
@@ -78,11 +79,12 @@ def write_graph(runtime: TorchRuntime, sample: dict[str, NDArray[np.int64]], pat
         Exception: whatever the exporter raises on a model that it does not know.
     """
     with TemporaryDirectory() as folder:
-        plain, fused = Path(folder) / "plain.onnx", Path(folder) / "fused.onnx"
-        _trace(runtime, sample, plain)
-        _fuse(runtime, plain, fused if precision is Precision.INT8 else path)
+        traced, fused, quantized = (Path(folder) / name for name in ("traced.onnx", "fused.onnx", "quantized.onnx"))
+        _trace(runtime, sample, traced)
+        _fuse(runtime, traced, fused)
         if precision is Precision.INT8:
-            _quantize(fused, path)
+            _quantize(fused, quantized)
+        _save_with_weights_apart(quantized if precision is Precision.INT8 else fused, path)
 
 
 def _trace(runtime: TorchRuntime, sample: dict[str, NDArray[np.int64]], path: Path) -> None:
@@ -137,3 +139,16 @@ def _quantize(fused: Path, path: Path) -> None:
         logging.disable(logging.NOTSET)
     if not any(node.op_type in INTEGER_OPERATORS for node in onnx.load(path).graph.node):
         raise ModelUnavailableError("it has no matrix products that could compute in int8")
+
+
+def _save_with_weights_apart(graph: Path, path: Path) -> None:
+    weights = path.with_name(WEIGHTS_FILE)
+    # A graph without large weights has none apart.
+    weights.touch()
+    try:
+        onnx.save_model(onnx.load(graph), path, save_as_external_data=True, location=WEIGHTS_FILE)
+    except onnx.checker.ValidationError as error:
+        # That is how the library says that a file cannot be written; the graph itself was written before.
+        raise OSError(f"{weights} cannot be written: {error}") from error
+    # The library gives this file to its owner alone.
+    weights.chmod(path.stat().st_mode)

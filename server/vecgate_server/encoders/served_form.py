@@ -23,7 +23,10 @@ from vecgate_server.encoders.settings import Precision
 FORMAT = 2
 SETTINGS_FILE = "served.json"
 GRAPH_FILE = "model.onnx"
+# Beside the graph, so that it is mapped and not read: of an embedding only the rows that texts use come into memory.
+WEIGHTS_FILE = "model.weights"
 TOKENIZER_FILE = "tokenizer.json"
+FORM_FILES = (GRAPH_FILE, WEIGHTS_FILE, TOKENIZER_FILE)
 
 
 class ServedFormError(Exception):
@@ -98,7 +101,7 @@ def read_served_form(directory: Path) -> ServedForm:
         if made_as != FORMAT:
             raise ServedFormError(f"{directory} has version {made_as} of the served form; this one reads {FORMAT}")
         form = _adapter.validate_json(text)
-        digests = {name: sha256_of(directory / name) for name in (GRAPH_FILE, TOKENIZER_FILE)}
+        digests = {name: sha256_of(directory / name) for name in FORM_FILES}
     except ValidationError as error:
         raise ServedFormError(f"{directory / SETTINGS_FILE} cannot be read: {error.error_count()} faults") from error
     except ValueError as error:

@@ -62,7 +62,7 @@ def test_another_model_has_another_form(
     assert exporter.exports == 2
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "served.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.weights", "tokenizer.json", "served.json"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")], ids=["missing", "overwritten"])
 def test_a_damaged_form_is_made_anew(
     tiny_model: TinyModel, tmp_path: Path, exporter: CountedExporter, name: str, damage: Callable[[Path], object]
