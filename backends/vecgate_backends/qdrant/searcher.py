@@ -1,0 +1,101 @@
+"""Searching a Qdrant collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from vecgate_backends.answers import Explanation, Hits
+from vecgate_backends.contract import SearchOptions
+from vecgate_backends.qdrant.engine import Engine
+from vecgate_backends.qdrant.filter_translation import in_namespace
+from vecgate_backends.qdrant.reader import payload_selector, record_of, vector_selector
+from vecgate_backends.qdrant.vectors import scores_of, stored_vectors
+from vecgate_backends.records import IDS_ONLY, FlatIndex, FloatMatrix, HnswIndex
+
+_HITS_OF_ONE_CALL = 20_000
+_QUERIES_OF_ONE_CALL = 64
+
+
+class Searcher:
+    """Finds the nearest records; see contract.Collection.search."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def search(self, namespace: str, queries: FloatMatrix, options: SearchOptions) -> Sequence[Hits]:
+        """Ask Qdrant for every query, and again, exactly, for those whose answer came out short.
+
+        A walk through the graph may end before it has met as many records that match as there are.
+        """
+        engine = self._engine
+        engine.serve_filter(options.filter)
+        rows = stored_vectors(engine.spec.metric, queries).rows
+        exact = options.exact or engine.options.local or isinstance(engine.spec.index, FlatIndex)
+        answers = await self._ask(namespace, rows, options, exact=exact)
+        short = [] if exact else [row for row, points in enumerate(answers) if len(points) < options.top_k]
+        if short:
+            complete = await self._ask(namespace, rows[short], options, exact=True)
+            for row, points in zip(short, complete, strict=True):
+                answers[row] = points
+        again = set(short)
+        return [self._hits(points, options, exact=exact or row in again) for row, points in enumerate(answers)]
+
+    async def _ask(
+        self, namespace: str, rows: FloatMatrix, options: SearchOptions, *, exact: bool
+    ) -> list[Sequence[Any]]:
+        engine = self._engine
+        condition = in_namespace(engine.identity.namespace(namespace), options.filter)
+        parameters = self._parameters(options, exact=exact)
+        fields = IDS_ONLY if options.fields.nothing else options.fields
+        requests = [
+            models.QueryRequest.model_construct(
+                query=models.NearestQuery.model_construct(nearest=row),
+                using=engine.identity.vector,
+                filter=condition,
+                params=parameters,
+                limit=options.top_k,
+                with_payload=payload_selector(fields),
+                with_vector=vector_selector(engine, fields),
+            )
+            for row in rows.tolist()
+        ]
+        size = max(1, min(_QUERIES_OF_ONE_CALL, _HITS_OF_ONE_CALL // options.top_k))
+        answers: list[Sequence[Any]] = []
+        for start in range(0, len(requests), size):
+            some = requests[start : start + size]
+            responses = await engine.read(
+                lambda client, some=some: client.query_batch_points(engine.name, requests=some)
+            )
+            answers.extend(response.points for response in responses)
+        return answers
+
+    def _parameters(self, options: SearchOptions, *, exact: bool) -> models.SearchParams | None:
+        if self._engine.options.local:
+            return None  # the client's own engine compares with everything, and warns where it is told so
+        index = self._engine.spec.index
+        ef = options.ef or (index.ef if isinstance(index, HnswIndex) else None)
+        return models.SearchParams(
+            exact=exact,
+            hnsw_ef=None if exact else ef,
+            quantization=models.QuantizationSearchParams(rescore=True) if self._engine.options.quantization else None,
+        )
+
+    def _hits(self, points: Sequence[Any], options: SearchOptions, *, exact: bool) -> Hits:
+        """Sort and cut. A threshold takes from the end alone, so that it can be applied to what came."""
+        scores = scores_of(self._engine.spec.metric, [point.score for point in points])
+        records = [record_of(point, options.fields) for point in points]
+        seen = scores.tolist()
+        order = sorted(range(len(points)), key=lambda row: (-seen[row], records[row].id))
+        threshold = options.score_threshold
+        kept = [row for row in order if threshold is None or seen[row] >= threshold]
+        plan = "had Qdrant compare with every record that matches" if exact else "had Qdrant search its index"
+        return Hits(
+            [records[row].id for row in kept],
+            scores[np.array(kept, np.intp)],
+            None if options.fields.nothing else [records[row] for row in kept],
+            Explanation(plan, {"exact": exact, "found": len(points)}),
+        )
