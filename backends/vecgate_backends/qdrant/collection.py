@@ -63,6 +63,8 @@ class QdrantCollection:
             expected = (len(batch.ids), self.spec.dimension)
             if batch.vectors.shape != expected:
                 raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
+            if not len(batch.ids) == len(batch.texts) == len(batch.metadata):
+                raise ValueError("the columns of a batch are of one length")
             return await self._writer.upsert(namespace, batch, mode)
 
     async def update_metadata(
