@@ -64,9 +64,9 @@ class QdrantEmulator:
         self._working = threading.RLock()
         self._stopping = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(8), interceptors=[_Script(self)])
-        wire.add_CollectionsServicer_to_server(_Collections(self), self._server)
-        wire.add_PointsServicer_to_server(_Points(self), self._server)
-        wire.add_QdrantServicer_to_server(_Root(self), self._server)
+        wire.add_CollectionsServicer_to_server(_Collections(self), self._server)  # type: ignore[no-untyped-call]  # generated
+        wire.add_PointsServicer_to_server(_Points(self), self._server)  # type: ignore[no-untyped-call]  # generated
+        wire.add_QdrantServicer_to_server(_Root(self), self._server)  # type: ignore[no-untyped-call]  # generated
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
 
@@ -103,7 +103,8 @@ class QdrantEmulator:
 
     def remember_masks(self, name: str) -> None:
         """Let a filter be evaluated once between two writes, since the engine takes milliseconds for each."""
-        collection = self.engine._client.collections[name]
+        engine: Any = self.engine._client
+        collection = engine.collections[name]
         plain: Callable[..., Any] = collection._payload_and_non_deleted_mask
         masks = self._masks[name]
 
@@ -132,7 +133,9 @@ class _Script(grpc.ServerInterceptor):
             emulator = self._emulator
             emulator.calls.append((method, request))
             if emulator.api_key and method != "HealthCheck" and headers.get("api-key") != emulator.api_key:
-                context.abort(grpc.StatusCode.UNAUTHENTICATED, "Must provide an API key or an Authorization bearer token")
+                context.abort(
+                    grpc.StatusCode.UNAUTHENTICATED, "Must provide an API key or an Authorization bearer token"
+                )
             step = emulator.next_step(method)
             match step:
                 case Hang():
@@ -220,7 +223,8 @@ class _Points(wire.PointsServicer):
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         for point in points:
             point.payload = careless(point.payload)
-            for vector in point.vector.values():
+            vectors: Any = point.vector
+            for vector in vectors.values():
                 if not all(map(math.isfinite, vector)):
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Wrong input: a vector must be finite")
         mode = GrpcToRest.convert_update_mode(request.update_mode) if request.HasField("update_mode") else None
@@ -297,7 +301,9 @@ class _Points(wire.PointsServicer):
     def _nearest(self, engine: QdrantClient, name: str, query: models.QueryRequest, context: Any) -> list[float]:
         vectors = engine.get_collection(name).config.params.vectors
         if not isinstance(vectors, dict) or query.using not in vectors:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Wrong input: Not existing vector name error: {query.using}")
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"Wrong input: Not existing vector name error: {query.using}"
+            )
         assert isinstance(query.query, models.NearestQuery)
         vector = query.query.nearest
         assert isinstance(vector, list)
@@ -310,7 +316,7 @@ class _Points(wire.PointsServicer):
     def Facet(self, request: Any, context: Any) -> Any:
         name = request.collection_name
         if request.key not in self._emulator.schemas[name]:
-            words = f"Bad request: Index required but not found for \"{request.key}\" of one of the following types: [keyword]"
+            words = f'Bad request: Index required but not found for "{request.key}" of one of the following types: [keyword]'
             with self._emulator.working(context, name):
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
         with self._emulator.working(context, name) as engine:

@@ -173,7 +173,9 @@ class QdrantBackend:
         numbers = re.match(r"(\d+)\.(\d+)", version)
         if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST_SERVER:
             oldest = ".".join(map(str, OLDEST_SERVER))
-            raise UnsupportedError(f"the server at {self._options.place} is Qdrant {version}; vecgate needs {oldest} or newer")
+            raise UnsupportedError(
+                f"the server at {self._options.place} is Qdrant {version}; vecgate needs {oldest} or newer"
+            )
         self._version_is_known = True
 
     def _name(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from qdrant_client import models
 
@@ -155,7 +156,7 @@ class QdrantCollection:
         own = identity.namespace(namespace)
         match selector:
             case ByIds(ids):
-                points = [identity.point_id(namespace, record_id) for record_id in dict.fromkeys(ids)]
+                points: list[Any] = [identity.point_id(namespace, record_id) for record_id in dict.fromkeys(ids)]
                 return in_namespace(own, None, models.HasIdCondition(has_id=points))
             case ByFilter(node):
                 self._engine.serve_filter(node)

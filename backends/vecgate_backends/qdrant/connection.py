@@ -37,11 +37,11 @@ class RemoteClient:
     """The client of a server; its calls are awaited on the event loop."""
 
     def __init__(self, options: QdrantOptions) -> None:
-        where = {"url": options.url} if options.url else {"host": options.host, "https": options.https}
+        where: dict[str, Any] = {"url": options.url} if options.url else {"host": options.host, "https": options.https}
         key = options.api_key.get_secret_value()
         # The client warns of a key that travels unencrypted; the configuration's page does so, too. As metadata it is silent.
         self._client = AsyncQdrantClient(
-            **where,  # type: ignore[arg-type]  # one of two sets of keywords
+            **where,
             port=options.port,
             grpc_port=options.grpc_port,
             headers={"api-key": key} if key else None,
@@ -184,4 +184,4 @@ class Connection:
 
 def _pause(attempt: int, least: float) -> float:
     """Return how long to wait before the next attempt, at random so that many callers do not come back at once."""
-    return max(least, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)) * random.uniform(1.0, 1.5)  # noqa: S311  # spreads callers, hides nothing
+    return max(least, FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(1.0, 1.5)  # noqa: S311  # spreads callers, hides nothing

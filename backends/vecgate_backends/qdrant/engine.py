@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from operator import methodcaller
 from typing import Any
 
 from qdrant_client import models
@@ -105,9 +106,7 @@ class Engine:
         """Make payload indexes; one that exists is left as it is. Returns when they are made, or when Qdrant has the order."""
         for path, kind in wanted.items():
             await self._connection.write(
-                lambda client, path=path, kind=kind: client.create_payload_index(
-                    self.name, field_name=path, field_schema=kind, wait=wait
-                )
+                methodcaller("create_payload_index", self.name, field_name=path, field_schema=kind, wait=wait)
             )
 
     async def _index_quietly(self, wanted: Mapping[str, Any]) -> None:

@@ -53,6 +53,6 @@ def order_key(value: float) -> tuple[int, int]:
     """
     below = double_below(value) + 0.0  # which makes -0.0 the one zero
     residue = value - int(below) if isinstance(value, int) else 0
-    (bits,) = struct.unpack(">Q", struct.pack(">d", below))
+    bits = int.from_bytes(struct.pack(">d", below), "big")
     ordered = bits ^ _ALL if bits & _SIGN else bits | _SIGN
     return divmod(ordered << _RESIDUE_BITS | residue, 1 << _LOW_BITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grpc import StatusCode
@@ -36,11 +37,71 @@ class Fault:
     pause_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the table; `{place}` and `{words}` in the sentence are the server and what it said."""
+
+    error: type[VecgateError]
+    sentence: str
+    passing: bool = False
+    retry_after: float | None = None
+
+
+_TIMED_OUT = _Row(
+    BackendUnavailableError,
+    "Qdrant at {place} did not answer in time; a write may have happened, and may be sent again",
+    retry_after=COME_BACK_SECONDS,
+)
+_EXISTS = _Row(CollectionExistsError, "Qdrant has a collection of that name: {words}")
+_CREDENTIALS = _Row(BackendUnavailableError, "Qdrant at {place} refuses the credentials of this server")
+_REFUSED = _Row(InvalidArgumentError, "Qdrant refuses it: {words}")
+_OTHERWISE = _Row(BackendUnavailableError, "Qdrant at {place} failed: {words}", retry_after=COME_BACK_SECONDS)
+
+_BY_WORDS: Sequence[tuple[Sequence[str], _Row]] = (
+    (("already exists",), _EXISTS),
+    (
+        ("no space left", "disk space", "disk is full", "out of disk"),
+        _Row(StorageFullError, "the disk of Qdrant at {place} is full: {words}"),
+    ),
+    (
+        ("larger than max", "length too large", "too large"),
+        _Row(ExhaustedError, "Qdrant takes no message of that size: {words}"),
+    ),
+)
+"""Refusals that several codes are used for, by what they say."""
+
+_BY_CODE: Mapping[StatusCode, _Row] = {
+    StatusCode.UNAVAILABLE: _Row(
+        BackendUnavailableError,
+        "Qdrant at {place} cannot be reached: {words}",
+        passing=True,
+        retry_after=COME_BACK_SECONDS,
+    ),
+    StatusCode.ABORTED: _Row(
+        BackendUnavailableError, "Qdrant at {place} is changing: {words}", passing=True, retry_after=COME_BACK_SECONDS
+    ),
+    StatusCode.RESOURCE_EXHAUSTED: _Row(
+        ExhaustedError, "Qdrant at {place} has reached a limit: {words}", passing=True, retry_after=COME_BACK_SECONDS
+    ),
+    StatusCode.DEADLINE_EXCEEDED: _TIMED_OUT,
+    StatusCode.CANCELLED: _TIMED_OUT,
+    StatusCode.UNAUTHENTICATED: _CREDENTIALS,
+    StatusCode.PERMISSION_DENIED: _CREDENTIALS,
+    StatusCode.NOT_FOUND: _Row(CollectionNotFoundError, "Qdrant does not have it: {words}"),
+    StatusCode.ALREADY_EXISTS: _EXISTS,
+    StatusCode.INVALID_ARGUMENT: _REFUSED,
+    StatusCode.FAILED_PRECONDITION: _REFUSED,
+    StatusCode.OUT_OF_RANGE: _REFUSED,
+    StatusCode.UNIMPLEMENTED: _Row(UnsupportedError, "this version of Qdrant cannot do it: {words}"),
+    StatusCode.DATA_LOSS: _Row(DataLossError, "Qdrant at {place} cannot read what it stored: {words}"),
+}
+
+
 def fault_of(failure: Exception, place: str) -> Fault | None:
     """Return what a failure of the client means; None if it is none of Qdrant's."""
     match failure:
         case TimeoutError():
-            return _timed_out(place)
+            return _refused(StatusCode.DEADLINE_EXCEEDED, "", place)
         case ResourceExhaustedResponse():
             hint = float(failure.retry_after_s)
             error: VecgateError = ExhaustedError(f"Qdrant at {place} limits the rate of requests", retry_after=hint)
@@ -63,44 +124,11 @@ def start_fault(failure: Exception, place: str) -> Exception:
 
 def _refused(code: StatusCode, words: str, place: str) -> Fault:
     """Translate a status of the server. Its words are shown shortened: they name settings and limits, no records."""
-    lower, shown = words.lower(), words[:_MAX_WORDS]
-    if "already exists" in lower:
-        return Fault(CollectionExistsError(f"Qdrant has a collection of that name: {shown}"))
-    if any(sign in lower for sign in ("no space left", "disk space", "disk is full", "out of disk")):
-        return Fault(StorageFullError(f"the disk of Qdrant at {place} is full: {shown}"))
-    match code:
-        case StatusCode.UNAVAILABLE:
-            error = f"Qdrant at {place} cannot be reached: {shown}"
-            return Fault(BackendUnavailableError(error, retry_after=COME_BACK_SECONDS), passing=True)
-        case StatusCode.DEADLINE_EXCEEDED | StatusCode.CANCELLED:
-            return _timed_out(place)
-        case StatusCode.RESOURCE_EXHAUSTED if "larger than max" in lower or "too large" in lower:
-            return Fault(ExhaustedError(f"Qdrant takes no message of that size: {shown}"))
-        case StatusCode.RESOURCE_EXHAUSTED:
-            error = f"Qdrant at {place} has reached a limit: {shown}"
-            return Fault(ExhaustedError(error, retry_after=COME_BACK_SECONDS), passing=True)
-        case StatusCode.ABORTED:
-            error = f"Qdrant at {place} is changing: {shown}"
-            return Fault(BackendUnavailableError(error, retry_after=COME_BACK_SECONDS), passing=True)
-        case StatusCode.UNAUTHENTICATED | StatusCode.PERMISSION_DENIED:
-            return Fault(BackendUnavailableError(f"Qdrant at {place} refuses the credentials of this server"))
-        case StatusCode.NOT_FOUND:
-            return Fault(CollectionNotFoundError(f"Qdrant does not have it: {shown}"))
-        case StatusCode.ALREADY_EXISTS:
-            return Fault(CollectionExistsError(f"Qdrant has a collection of that name: {shown}"))
-        case StatusCode.INVALID_ARGUMENT | StatusCode.FAILED_PRECONDITION | StatusCode.OUT_OF_RANGE:
-            return Fault(InvalidArgumentError(f"Qdrant refuses it: {shown}"))
-        case StatusCode.UNIMPLEMENTED:
-            return Fault(UnsupportedError(f"this version of Qdrant cannot do it: {shown}"))
-        case StatusCode.DATA_LOSS:
-            return Fault(DataLossError(f"Qdrant at {place} cannot read what it stored: {shown}"))
-        case _:
-            return Fault(BackendUnavailableError(f"Qdrant at {place} failed: {shown}", retry_after=COME_BACK_SECONDS))
-
-
-def _timed_out(place: str) -> Fault:
-    words = f"Qdrant at {place} did not answer in time; a write may have happened, and may be sent again"
-    return Fault(BackendUnavailableError(words, retry_after=COME_BACK_SECONDS))
+    lower = words.lower()
+    row = next((row for signs, row in _BY_WORDS if any(sign in lower for sign in signs)), None)
+    row = row or _BY_CODE.get(code, _OTHERWISE)
+    sentence = row.sentence.format(place=place, words=words[:_MAX_WORDS])
+    return Fault(row.error(sentence, retry_after=row.retry_after), row.passing)
 
 
 def _local(words: str, place: str) -> Fault | None:

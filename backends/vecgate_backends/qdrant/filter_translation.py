@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order, Scalar
+from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order, Ordered, Scalar
 from vecgate_backends.qdrant.exact_numbers import double_below, order_key, survives
 from vecgate_backends.qdrant.payload import NAMESPACE, PRESENCE, Part, payload_path
 from vecgate_backends.records import Timestamp
@@ -46,12 +46,8 @@ def translate(node: Filter) -> models.Filter:
             if strings:
                 conditions.append(_match(Part.STRINGS, field, models.MatchAny(any=strings)))
             return models.Filter(should=conditions)
-        case Compare(field, order, Timestamp(seconds, nanos)):
-            return _pair(Part.SECONDS, Part.NANOS, field, order, (seconds, nanos))
         case Compare(field, order, bound):
-            below = double_below(bound)
-            plain = _range(Part.NUMBER, field, order if below == bound else _BETWEEN[order], below)
-            return models.Filter(should=[plain, _pair(Part.HIGH, Part.LOW, field, order, order_key(bound))])
+            return _compare(field, order, bound)
 
 
 def indexes(node: Filter) -> dict[str, models.PayloadSchemaType]:
@@ -119,6 +115,14 @@ def _equal(field: str, value: Scalar) -> Iterator[models.Condition]:
             if not survives(double):
                 high, low = order_key(value)
                 yield _both(_at(Part.HIGH, field, high), _at(Part.LOW, field, low))
+
+
+def _compare(field: str, order: Order, bound: Ordered) -> models.Filter:
+    if isinstance(bound, Timestamp):
+        return _pair(Part.SECONDS, Part.NANOS, field, order, (bound.seconds, bound.nanos))
+    below = double_below(bound)
+    plain = _range(Part.NUMBER, field, order if below == bound else _BETWEEN[order], below)
+    return models.Filter(should=[plain, _pair(Part.HIGH, Part.LOW, field, order, order_key(bound))])
 
 
 def _pair(major: Part, minor: Part, field: str, order: Order, bound: tuple[int, int]) -> models.Filter:

@@ -93,12 +93,14 @@ class QdrantOptions:
 
 def hnsw_config(options: QdrantOptions) -> models.HnswConfigDiff | None:
     """Return the configured graph settings."""
-    return _checked(models.HnswConfigDiff, options.hnsw, "hnsw")
+    config: models.HnswConfigDiff | None = _checked(models.HnswConfigDiff, options.hnsw, "hnsw")
+    return config
 
 
 def optimizers_config(options: QdrantOptions) -> models.OptimizersConfigDiff | None:
     """Return the configured settings of Qdrant's background work."""
-    return _checked(models.OptimizersConfigDiff, options.optimizers, "optimizers")
+    config: models.OptimizersConfigDiff | None = _checked(models.OptimizersConfigDiff, options.optimizers, "optimizers")
+    return config
 
 
 def quantization_config(options: QdrantOptions) -> Any:

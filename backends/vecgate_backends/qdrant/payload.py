@@ -47,12 +47,12 @@ PRESENCE = (Part.STRINGS, Part.EMPTY, Part.NUMBER, Part.EXACT, Part.BOOLEAN, Par
 """Of these a field that exists has exactly one."""
 
 # A quoted path takes no quote and no backslash; the percent sign makes room for them.
-_ESCAPES = {"%": "%25", '"': "%22", "\\": "%5C"}
+_ESCAPES = str.maketrans({"%": "%25", '"': "%22", "\\": "%5C"})
 
 
 def payload_key(part: Part, field: str) -> str:
     """Return the key under which a payload holds a part of a metadata field."""
-    return f"{part}:{field.translate(str.maketrans(_ESCAPES))}"
+    return f"{part}:{field.translate(_ESCAPES)}"
 
 
 def payload_path(part: Part, field: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,7 @@ class Reader:
         """Count records by namespace, by a facet; asked again with more room if there are many."""
         engine, room = self._engine, _FEW_NAMESPACES
         while True:
-            answer = await engine.read(
-                lambda client, room=room: client.facet(engine.name, key=NAMESPACE, limit=room, exact=True)
-            )
+            answer = await engine.read(methodcaller("facet", engine.name, key=NAMESPACE, limit=room, exact=True))
             if len(answer.hits) < room:
                 break
             room *= 10
@@ -107,9 +106,7 @@ class Reader:
         for start in range(0, len(point_ids), READ_AT_ONCE):
             some = point_ids[start : start + READ_AT_ONCE]
             points = await engine.read(
-                lambda client, some=some: client.retrieve(
-                    engine.name, ids=some, with_payload=payload, with_vectors=vectors
-                )
+                methodcaller("retrieve", engine.name, ids=some, with_payload=payload, with_vectors=vectors)
             )
             found.update((record_ids[str(point.id)], point) for point in points)
         if not found:

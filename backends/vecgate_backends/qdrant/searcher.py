@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,7 @@ class Searcher:
         answers: list[Sequence[Any]] = []
         for start in range(0, len(requests), size):
             some = requests[start : start + size]
-            responses = await engine.read(
-                lambda client, some=some: client.query_batch_points(engine.name, requests=some)
-            )
+            responses = await engine.read(methodcaller("query_batch_points", engine.name, requests=some))
             answers.extend(response.points for response in responses)
         return answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Any
 
 from qdrant_client import models
@@ -116,6 +117,8 @@ def creation_arguments(identity: Identity, spec: CollectionSpec, options: Qdrant
     Raises:
         IndexUnsupportedError: an index of another kind than INDEX_KINDS.
     """
+    if not isinstance(spec.index, (*INDEX_KINDS.values(), NoneType)):
+        raise IndexUnsupportedError(f"the qdrant backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}")
     acknowledging = options.write_consistency_factor or options.replication_factor
     return {
         "vectors_config": {
@@ -143,9 +146,6 @@ def _hnsw(index: IndexConfig | None, options: QdrantOptions) -> models.HnswConfi
             return models.HnswConfigDiff(m=0)
         case HnswIndex(m, ef_construction):
             return (configured or models.HnswConfigDiff()).model_copy(update={"m": m, "ef_construct": ef_construction})
-        case _:
-            kinds = ", ".join(INDEX_KINDS)
-            raise IndexUnsupportedError(f"the qdrant backend builds indexes of these kinds: {kinds}")
 
 
 def _index(settings: Mapping[str, Any]) -> IndexConfig:

@@ -26,7 +26,8 @@ async def start_backend(emulator: QdrantEmulator) -> AsyncIterator[StartBackend]
     started: list[QdrantBackend] = []
 
     async def start(**options: Any) -> QdrantBackend:
-        backend = QdrantBackend(QdrantOptions(**({"host": "127.0.0.1", "grpc_port": emulator.port} | options)))
+        here: dict[str, Any] = {"host": "127.0.0.1", "grpc_port": emulator.port}
+        backend = QdrantBackend(QdrantOptions(**(here | options)))
         await backend.start()
         started.append(backend)
         return backend

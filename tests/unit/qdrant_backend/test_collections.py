@@ -34,7 +34,8 @@ from vecgate_backends.errors import (
     UnsupportedError,
 )
 from vecgate_backends.filters import Compare, Eq, In, Order
-from vecgate_backends.qdrant import QdrantBackend, QdrantOptions, backend as backend_module
+from vecgate_backends.qdrant import QdrantBackend, QdrantOptions
+from vecgate_backends.qdrant import backend as backend_module
 from vecgate_backends.records import (
     IDS_ONLY,
     Acknowledgement,
@@ -42,6 +43,7 @@ from vecgate_backends.records import (
     FlatIndex,
     HnswIndex,
     Metadata,
+    MetadataValue,
     Metric,
     ModelBinding,
     Timestamp,
@@ -149,9 +151,7 @@ async def test_a_field_is_indexed_when_a_filter_first_uses_it(emulator: QdrantEm
     assert not emulator.called("CreateFieldIndex")[-1].wait
 
 
-async def test_nothing_is_indexed_on_use_where_that_is_turned_off(
-    emulator: QdrantEmulator, start_backend: Any
-) -> None:
+async def test_nothing_is_indexed_on_use_where_that_is_turned_off(emulator: QdrantEmulator, start_backend: Any) -> None:
     collection = await made(await start_backend(index_used_fields=False))
     await found_ids(collection, Eq("size", 3))
     assert [call.field_name for call in emulator.called("CreateFieldIndex")] == ["ns"]
@@ -334,7 +334,7 @@ async def test_options_that_cannot_be_meant_end_the_start(options: dict[str, Any
 
 async def test_metadata_that_changes_its_type_leaves_nothing_behind(backend: QdrantBackend) -> None:
     collection = await made(backend)
-    values = ["text", ("a", "b"), (), 1, 0.1 + 0.2, 2**60, True, Timestamp(1, 2)]
+    values: list[MetadataValue] = ["text", ("a", "b"), (), 1, 0.1 + 0.2, 2**60, True, Timestamp(1, 2)]
     await store_records(collection, ["a"], metadata=[{"other": 1}])
     for value in values:
         changes = MetadataChanges({"f": value}, frozenset())
