@@ -68,6 +68,7 @@ class QdrantBackend:
             index_kinds=frozenset(INDEX_KINDS),
             durable=not self._options.in_memory,
             consistency_tokens=self._options.replicas_acknowledge,
+            encoding_stamps=True,
         )
 
     async def start(self) -> None:

@@ -27,6 +27,7 @@ NAMESPACE = "ns"
 TEXT = "text"
 ORIGINAL = "vector"
 NONCE = "nonce"
+STAMP = "stamp"
 
 
 class Part(StrEnum):
@@ -92,6 +93,8 @@ def selected_keys(fields: Fields) -> list[str]:
         keys.append(TEXT)
     if fields.vector:
         keys.append(ORIGINAL)
+    if fields.encoding_stamp:
+        keys.append(STAMP)
     if not isinstance(fields.metadata, bool):
         keys.extend(path for field in sorted(fields.metadata) for path in field_paths(field))
     return keys
@@ -99,12 +102,23 @@ def selected_keys(fields: Fields) -> list[str]:
 
 def unselected_keys(fields: Fields) -> list[str]:
     """Return the fixed keys that are not asked for."""
-    return [NAMESPACE, NONCE, *([] if fields.text else [TEXT]), *([] if fields.vector else [ORIGINAL])]
+    asked = {TEXT: fields.text, ORIGINAL: fields.vector, STAMP: fields.encoding_stamp}
+    return [NAMESPACE, NONCE, *(key for key, wanted in asked.items() if not wanted)]
 
 
 def field_paths(field: str) -> list[str]:
     """Return the paths from which decode_metadata reads a field."""
     return [payload_path(part, field) for part in (*PRESENCE, Part.NANOS)]
+
+
+def encode_stamp(stamp: bytes) -> str:
+    """Write an encoding stamp as text."""
+    return base64.b64encode(stamp).decode()
+
+
+def decode_stamp(text: str) -> bytes:
+    """Read what encode_stamp wrote."""
+    return base64.b64decode(text)
 
 
 def encode_vector(vector: FloatVector) -> str:

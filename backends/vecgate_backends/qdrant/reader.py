@@ -21,9 +21,11 @@ from vecgate_backends.qdrant.payload import (
     ID,
     NAMESPACE,
     ORIGINAL,
+    STAMP,
     TEXT,
     Payload,
     decode_metadata,
+    decode_stamp,
     decode_vector,
     field_paths,
     selected_keys,
@@ -65,6 +67,7 @@ def record_of(point: Any, fields: Fields) -> Record:
         payload.get(TEXT) if fields.text else None,
         {} if fields.metadata is False else decode_metadata(payload),
         vector,
+        decode_stamp(payload[STAMP]) if fields.encoding_stamp and STAMP in payload else b"",
     )
 
 

@@ -17,9 +17,11 @@ from vecgate_backends.qdrant.payload import (
     NAMESPACE,
     NONCE,
     ORIGINAL,
+    STAMP,
     TEXT,
     Payload,
     encode_metadata,
+    encode_stamp,
     encode_vector,
 )
 from vecgate_backends.qdrant.reader import Reader
@@ -120,6 +122,8 @@ class Writer:
             payload[ORIGINAL] = encode_vector(batch.vectors[row])
         if nonce is not None:
             payload[NONCE] = nonce
+        if batch.encoding_stamp(row):
+            payload[STAMP] = encode_stamp(batch.encoding_stamp(row))
         payload.update(encode_metadata(batch.metadata[row]))
         return models.PointStruct.model_construct(  # validation would look at every component of every vector
             id=identity.point_id(namespace, batch.ids[row]),

@@ -140,7 +140,7 @@ def test_random_filters_mean_the_same_there(new_shard: Callable[..., Shard], wit
         indexed(shard, FIELDS)
     shard.reopen()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(filters(depth=4))
     def agrees(node: Filter) -> None:
         assert shard.matching(node) == [name for name, row in rows.items() if matches(node, row)]
