@@ -47,11 +47,11 @@ def test_two_servers_in_front_of_one_qdrant_are_one(emulator: QdrantEmulator, st
         ]
         assert found.matches[0].score == -0.5
         second.delete("notes", ids=["near"])
-        assert first.count("notes", all=True) == 1
+        assert first.count("notes") == 1
         assert one.stop() == 0
     with Client(start_server(settings(emulator)).address) as third:
-        assert third.get_collection("notes").metric == "euclidean"
-        assert third.count("notes", all=True) == 1
+        assert third.get_collection("notes").collection.metric == "euclidean"
+        assert third.count("notes") == 1
 
 
 def test_the_caller_learns_that_qdrant_is_away_and_the_log_has_no_key(

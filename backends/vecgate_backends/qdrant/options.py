@@ -52,7 +52,7 @@ class QdrantOptions:
     write_timeout_seconds: float = 60.0
     attempts: int = 4
     connections: int = 3
-    batch_size: int = 256
+    batch_size: int = 128
     indexed_fields: Mapping[str, FieldKind] = field(default_factory=dict)
     index_used_fields: bool = True
     hnsw: Mapping[str, Any] = field(default_factory=dict)
