@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as wire
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
@@ -32,7 +33,7 @@ class Refuse:
 
     code: grpc.StatusCode
     details: str = ""
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     after_effect: bool = False
 
 
@@ -283,16 +284,17 @@ class _Points(wire.PointsServicer):
         with self._emulator.working(context, request.collection_name) as engine:
             for each in request.query_points:
                 query = GrpcToRest.convert_query_points(each)
+                nearest = self._nearest(engine, request.collection_name, query, context)
                 found = engine.query_points(
                     request.collection_name,
-                    query=self._nearest(engine, request.collection_name, query, context),
+                    query=nearest,
                     using=query.using,
                     query_filter=query.filter,
                     limit=query.limit,
-                    score_threshold=query.score_threshold,
                     with_payload=query.with_payload,
-                    with_vectors=query.with_vector,
+                    with_vectors=[query.using or ""],
                 )
+                self._score_as_the_server(engine, request.collection_name, query, nearest, found.points)
                 results.append(
                     wire.BatchResult(result=[RestToGrpc.convert_scored_point(point) for point in found.points])
                 )
@@ -312,6 +314,19 @@ class _Points(wire.PointsServicer):
             words = f"Wrong input: Vector dimension error: expected dim: {expected}, got {len(vector)}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
         return vector  # type: ignore[return-value]  # of floats, since it is dense
+
+    def _score_as_the_server(
+        self, engine: QdrantClient, name: str, query: models.QueryRequest, nearest: list[float], points: Any
+    ) -> None:
+        """Multiply in float32, as the server does and the engine does not, and leave out vectors not asked for."""
+        vectors: Any = engine.get_collection(name).config.params.vectors
+        inner = vectors[query.using].distance is models.Distance.DOT
+        for point in points:
+            if inner:
+                stored = np.array(point.vector[query.using], np.float32)
+                point.score = float(np.dot(stored, np.array(nearest, np.float32)))
+            if not query.with_vector:
+                point.vector = None
 
     def Facet(self, request: Any, context: Any) -> Any:
         name = request.collection_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from grpc import StatusCode
 from grpc.aio import AioRpcError, UsageError
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 
 from vecgate_backends.errors import (
     BackendUnavailableError,
@@ -106,6 +106,8 @@ def fault_of(failure: Exception, place: str) -> Fault | None:
             hint = float(failure.retry_after_s)
             error: VecgateError = ExhaustedError(f"Qdrant at {place} limits the rate of requests", retry_after=hint)
             return Fault(error, passing=True, pause_seconds=hint)
+        case QdrantException():  # it could not read what the server says of when to come back
+            return _refused(StatusCode.RESOURCE_EXHAUSTED, str(failure), place)
         case AioRpcError():
             return _refused(failure.code(), failure.details() or "", place)
         case UsageError():

@@ -28,6 +28,8 @@ TEXT = "text"
 ORIGINAL = "vector"
 NONCE = "nonce"
 STAMP = "stamp"
+LENGTH = "length"
+"""Of the vector, under DOT."""
 
 
 class Part(StrEnum):
@@ -88,7 +90,7 @@ def decode_metadata(payload: Mapping[str, Any]) -> dict[str, MetadataValue]:
 
 def selected_keys(fields: Fields) -> list[str]:
     """Return the paths that hold the asked fields of a record whose metadata is asked for by name or not at all."""
-    keys = [ID]
+    keys = [ID, LENGTH]
     if fields.text:
         keys.append(TEXT)
     if fields.vector:

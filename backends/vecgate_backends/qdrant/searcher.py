@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import methodcaller
 from typing import Any
 
@@ -13,9 +14,10 @@ from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.qdrant.engine import Engine
 from vecgate_backends.qdrant.filter_translation import in_namespace
+from vecgate_backends.qdrant.payload import LENGTH
 from vecgate_backends.qdrant.reader import payload_selector, record_of, vector_selector
-from vecgate_backends.qdrant.vectors import scores_of, stored_vectors
-from vecgate_backends.records import IDS_ONLY, FlatIndex, FloatMatrix, HnswIndex
+from vecgate_backends.qdrant.vectors import imprecise, inner_products, scores_of, stored_vectors
+from vecgate_backends.records import IDS_ONLY, FlatIndex, FloatMatrix, FloatVector, HnswIndex, Metric
 
 _HITS_OF_ONE_CALL = 20_000
 _QUERIES_OF_ONE_CALL = 64
@@ -42,8 +44,41 @@ class Searcher:
             complete = await self._ask(namespace, rows[short], options, exact=True)
             for row, points in zip(short, complete, strict=True):
                 answers[row] = points
+        if engine.spec.metric is Metric.DOT:
+            await self._read_vectors_where_needed(namespace, rows, options, answers, exact=exact)
         again = set(short)
-        return [self._hits(points, options, exact=exact or row in again) for row, points in enumerate(answers)]
+        return [
+            self._hits(query, points, options, exact=exact or row in again)
+            for row, (query, points) in enumerate(zip(rows, answers, strict=True))
+        ]
+
+    async def _read_vectors_where_needed(
+        self,
+        namespace: str,
+        rows: FloatMatrix,
+        options: SearchOptions,
+        answers: list[Sequence[Any]],
+        *,
+        exact: bool,
+    ) -> None:
+        """Ask again, with vectors, where an inner product in float32 may be too far off; replaces those answers."""
+        risky = [
+            row
+            for row, points in enumerate(answers)
+            if points
+            and not options.fields.vector
+            and imprecise(
+                rows[row],
+                np.array([point.score for point in points], np.float32),
+                [point.payload.get(LENGTH, 0.0) for point in points],
+            )
+        ]
+        if risky:
+            with_vectors = replace(options, fields=replace(options.fields, vector=True))
+            for row, points in zip(
+                risky, await self._ask(namespace, rows[risky], with_vectors, exact=exact), strict=True
+            ):
+                answers[row] = points
 
     async def _ask(
         self, namespace: str, rows: FloatMatrix, options: SearchOptions, *, exact: bool
@@ -83,9 +118,14 @@ class Searcher:
             quantization=models.QuantizationSearchParams(rescore=True) if self._engine.options.quantization else None,
         )
 
-    def _hits(self, points: Sequence[Any], options: SearchOptions, *, exact: bool) -> Hits:
+    def _hits(self, query: FloatVector, points: Sequence[Any], options: SearchOptions, *, exact: bool) -> Hits:
         """Sort and cut. A threshold takes from the end alone, so that it can be applied to what came."""
-        scores = scores_of(self._engine.spec.metric, [point.score for point in points])
+        metric = self._engine.spec.metric
+        if metric is Metric.DOT and points and points[0].vector:
+            vectors = [point.vector[self._engine.identity.vector] for point in points]
+            scores = inner_products(query, np.array(vectors, np.float32))
+        else:
+            scores = scores_of(metric, [point.score for point in points])
         records = [record_of(point, options.fields) for point in points]
         seen = scores.tolist()
         order = sorted(range(len(points)), key=lambda row: (-seen[row], records[row].id))

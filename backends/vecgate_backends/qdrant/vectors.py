@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,22 @@ def stored_vectors(metric: Metric, vectors: FloatMatrix) -> StoredVectors:
     rows = vectors.copy()
     rows[changed] = exact[changed] / lengths[changed, np.newaxis]
     return StoredVectors(rows, changed)
+
+
+def imprecise(query: FloatVector, scores: FloatVector, lengths: Sequence[float]) -> bool:
+    """Whether inner products in float32 may be off by half of what the contract allows, because large terms cancelled out.
+
+    `query` has shape (dimension,); `scores` and `lengths`, those of the vectors, have shape (hits,). A sum of products in
+    float32 is taken to be off by up to four times its rounding error, which grows with the root of the dimension.
+    """
+    unit = 4.0 * 2.0**-24 * np.sqrt(len(query)) * np.linalg.norm(query.astype(np.float64))
+    return bool(np.any(unit * np.asarray(lengths) > 0.5e-4 * np.maximum(1.0, np.abs(scores))))
+
+
+def inner_products(query: FloatVector, vectors: FloatMatrix) -> FloatVector:
+    """Return the products with each row, computed in float64; what is beyond float32 is infinite."""
+    with np.errstate(over="ignore"):
+        return (vectors.astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
 
 
 def scores_of(metric: Metric, engine_scores: list[float]) -> FloatVector:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from qdrant_client import models
 
 from vecgate_backends.answers import WriteResult
@@ -14,6 +15,7 @@ from vecgate_backends.errors import RecordExistsError, RecordNotFoundError, Vecg
 from vecgate_backends.qdrant.engine import Engine
 from vecgate_backends.qdrant.payload import (
     ID,
+    LENGTH,
     NAMESPACE,
     NONCE,
     ORIGINAL,
@@ -27,7 +29,7 @@ from vecgate_backends.qdrant.payload import (
 from vecgate_backends.qdrant.reader import Reader
 from vecgate_backends.qdrant.tokens import write_token
 from vecgate_backends.qdrant.vectors import StoredVectors, stored_vectors
-from vecgate_backends.records import RecordBatch, WriteMode
+from vecgate_backends.records import Metric, RecordBatch, WriteMode
 
 _BYTES_OF_ONE_CALL = 8 * 2**20
 _UPDATE_MODES = {
@@ -118,6 +120,8 @@ class Writer:
         text = batch.texts[row]
         if text is not None:
             payload[TEXT] = text
+        if self._engine.spec.metric is Metric.DOT:
+            payload[LENGTH] = float(np.linalg.norm(batch.vectors[row].astype(np.float64)))
         if stored.changed[row]:
             payload[ORIGINAL] = encode_vector(batch.vectors[row])
         if nonce is not None:

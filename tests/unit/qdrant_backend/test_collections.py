@@ -23,6 +23,7 @@ from vecgate_backends.conformance.material import (
     store_records,
     upsert,
 )
+from vecgate_backends.conformance.oracle import Oracle
 from vecgate_backends.contract import Collection, Everything, MetadataChanges, SearchOptions
 from vecgate_backends.errors import (
     CollectionExistsError,
@@ -40,6 +41,7 @@ from vecgate_backends.records import (
     IDS_ONLY,
     Acknowledgement,
     CollectionSpec,
+    Fields,
     FlatIndex,
     HnswIndex,
     Metadata,
@@ -173,6 +175,28 @@ async def test_a_unit_vector_is_stored_once_and_another_with_its_original(
     assert [record.vector.tobytes() for record in records if record and record.vector is not None] == [
         vector.tobytes() for vector in vectors
     ]
+
+
+@pytest.mark.parametrize("fields", [IDS_ONLY, ALL_FIELDS], ids=["ids", "all"])
+async def test_inner_products_whose_large_terms_cancel_out_are_exact(fields: Fields, backend: QdrantBackend) -> None:
+    collection = await made(backend, replace(SPEC, metric=Metric.DOT))
+    vectors = random_vectors(50) * np.float32(1e4)
+    vectors[:, 5] = -(vectors[:, :5].sum(axis=1))
+    stored = {f"{number:02}": vector for number, vector in enumerate(vectors)}
+    await store_records(collection, list(stored), vectors=vectors)
+    queries = np.full((1, 6), 1e4, np.float32)
+    (hits,) = await collection.search("", queries, SearchOptions(top_k=50, exact=True, fields=fields))
+    Oracle(Metric.DOT, stored).check(hits, queries[0], top_k=50)
+    (plain,) = await collection.search("", random_vectors(1), SearchOptions(top_k=1, fields=IDS_ONLY))
+    assert plain.records is None
+
+
+async def test_vectors_of_ordinary_length_are_multiplied_once(emulator: QdrantEmulator, backend: QdrantBackend) -> None:
+    collection = await made(backend, replace(SPEC, metric=Metric.DOT))
+    await store_records(collection, ["a", "b"])
+    await collection.search("", random_vectors(1), SearchOptions(top_k=2, fields=IDS_ONLY))
+    (call,) = emulator.called("QueryBatch")
+    assert not call.query_points[0].with_vectors.enable
 
 
 async def test_large_batches_are_cut_by_number_and_by_size(emulator: QdrantEmulator, start_backend: Any) -> None:

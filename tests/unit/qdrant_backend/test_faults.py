@@ -71,6 +71,12 @@ TROUBLES = {
         2,
         {"attempts": 2},
     ),
+    "throttled with a hint that is none": Trouble(
+        (Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", retry_after="soon"),) * 9,
+        Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 1.0),
+        2,
+        {"attempts": 2},
+    ),
     "credentials refused": Trouble(
         (Refuse(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key"),),
         Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", None),

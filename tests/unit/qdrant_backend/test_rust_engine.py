@@ -22,7 +22,7 @@ from vecgate_backends.conformance.strategies import FIELDS, LISTS, SCALARS, filt
 from vecgate_backends.filters import Eq, Filter, Not, matches
 from vecgate_backends.qdrant.filter_translation import field_indexes, in_namespace, translate
 from vecgate_backends.qdrant.payload import ID, NAMESPACE, decode_metadata, encode_changes, encode_metadata
-from vecgate_backends.qdrant.vectors import DISTANCES, scores_of, stored_vectors
+from vecgate_backends.qdrant.vectors import DISTANCES, imprecise, inner_products, scores_of, stored_vectors
 from vecgate_backends.records import FloatMatrix, Metadata, Metric
 
 edge = pytest.importorskip("qdrant_edge", reason="qdrant-edge-py is not installed")
@@ -220,6 +220,23 @@ def test_scores_are_within_the_tolerance_and_originals_come_back(
     exact = exact_scores(metric, query[0], vectors)
     assert np.all(np.abs(scores - exact[rows]) <= tolerances(metric, query[0], vectors)[rows])
     assert np.array_equal(np.array([hit.vector for hit in hits], np.float32), stored[rows])
+
+
+def test_inner_products_whose_large_terms_cancel_out_are_off_and_known_to_be(new_shard: Callable[..., Shard]) -> None:
+    # If this fails, vectors need not be read again under DOT.
+    shard = new_shard("Dot")
+    vectors = random_vectors(50, SIZE) * np.float32(1e4)
+    vectors[:, -1] = -(vectors[:, :-1].sum(axis=1))
+    shard.store({f"{number:03}": {} for number in range(50)}, vectors)
+    query = np.full(SIZE, 1e4, np.float32)
+    hits = shard.shard.query(edge.QueryRequest(query=edge.Query.Nearest(query.tolist()), limit=50, with_payload=True))
+    rows = [int(hit.payload[ID]) for hit in hits]
+    scores = np.array([hit.score for hit in hits], np.float32)
+    exact = exact_scores(Metric.DOT, query, vectors)[rows]
+    allowed = tolerances(Metric.DOT, query, vectors)[rows]
+    assert np.any(np.abs(scores - exact) > allowed)
+    assert imprecise(query, scores, np.linalg.norm(vectors, axis=1).tolist())
+    assert np.all(np.abs(inner_products(query, vectors[rows]) - exact) <= allowed)
 
 
 def test_an_empty_namespace_filter_is_never_sent() -> None:
