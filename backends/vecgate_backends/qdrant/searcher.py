@@ -39,45 +39,52 @@ class Searcher:
         rows = stored_vectors(engine.spec.metric, queries).rows
         exact = options.exact or engine.options.local or isinstance(engine.spec.index, FlatIndex)
         answers = await self._ask(namespace, rows, options, exact=exact)
-        short = [] if exact else [row for row, points in enumerate(answers) if len(points) < options.top_k]
-        if short:
-            complete = await self._ask(namespace, rows[short], options, exact=True)
-            for row, points in zip(short, complete, strict=True):
-                answers[row] = points
-        if engine.spec.metric is Metric.DOT:
-            await self._read_vectors_where_needed(namespace, rows, options, answers, exact=exact)
-        again = set(short)
+        exactly = [exact or len(points) < options.top_k for points in answers]
+        if not exact:
+            await self._ask_again(namespace, rows, options, answers, exactly, exact=True)
+        if engine.spec.metric is Metric.DOT and not options.fields.vector:
+            await self._read_vectors(namespace, rows, options, answers, exactly)
         return [
-            self._hits(query, points, options, exact=exact or row in again)
-            for row, (query, points) in enumerate(zip(rows, answers, strict=True))
+            self._hits(query, points, options, exact=sure)
+            for query, points, sure in zip(rows, answers, exactly, strict=True)
         ]
 
-    async def _read_vectors_where_needed(
+    async def _read_vectors(
         self,
         namespace: str,
         rows: FloatMatrix,
         options: SearchOptions,
         answers: list[Sequence[Any]],
-        *,
-        exact: bool,
+        exactly: Sequence[bool],
     ) -> None:
-        """Ask again, with vectors, where an inner product in float32 may be too far off; replaces those answers."""
+        """Ask again, with vectors, where an inner product in float32 may be too far off."""
         risky = [
-            row
-            for row, points in enumerate(answers)
-            if points
-            and not options.fields.vector
-            and imprecise(
-                rows[row],
+            imprecise(
+                query,
                 np.array([point.score for point in points], np.float32),
                 [point.payload.get(LENGTH, 0.0) for point in points],
             )
+            for query, points in zip(rows, answers, strict=True)
         ]
-        if risky:
-            with_vectors = replace(options, fields=replace(options.fields, vector=True))
-            for row, points in zip(
-                risky, await self._ask(namespace, rows[risky], with_vectors, exact=exact), strict=True
-            ):
+        with_vectors = replace(options, fields=replace(options.fields, vector=True))
+        for exact in (False, True):
+            chosen = [risk and sure is exact for risk, sure in zip(risky, exactly, strict=True)]
+            await self._ask_again(namespace, rows, with_vectors, answers, chosen, exact=exact)
+
+    async def _ask_again(
+        self,
+        namespace: str,
+        rows: FloatMatrix,
+        options: SearchOptions,
+        answers: list[Sequence[Any]],
+        chosen: Sequence[bool],
+        *,
+        exact: bool,
+    ) -> None:
+        """Replace the answers to the chosen queries."""
+        again = [row for row, wanted in enumerate(chosen) if wanted]
+        if again:
+            for row, points in zip(again, await self._ask(namespace, rows[again], options, exact=exact), strict=True):
                 answers[row] = points
 
     async def _ask(
