@@ -78,6 +78,7 @@ class QdrantBackend:
 
     async def close(self) -> None:
         """Let writes under way finish, then close the connection."""
+        await asyncio.gather(*(known.collection.engine.close() for known in self._open.values()))
         await self._connection.close()
         self._open = {}
 

@@ -102,6 +102,10 @@ class Engine:
             self._indexing.add(task)
             task.add_done_callback(self._indexing.discard)
 
+    async def close(self) -> None:
+        """Wait for the indexes that are being ordered."""
+        await asyncio.gather(*self._indexing)
+
     async def make_indexes(self, wanted: Mapping[str, Any], *, wait: bool) -> None:
         """Make payload indexes; one that exists is left as it is. Returns when they are made, or when Qdrant has the order."""
         for path, kind in wanted.items():

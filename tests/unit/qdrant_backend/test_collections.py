@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
-from emulators.qdrant_server import QdrantEmulator
+from emulators.qdrant_server import QdrantEmulator, Refuse
 from qdrant_client import grpc as wire
 from qdrant_client import models
 
@@ -368,3 +369,23 @@ async def test_metadata_that_changes_its_type_leaves_nothing_behind(backend: Qdr
     removal = MetadataChanges({}, frozenset({"f"}))
     await collection.update_metadata("", Everything(), removal, acknowledgement=SEARCHABLE)
     assert [record.metadata for record in await list_all(collection)] == [{"other": 1}]
+
+
+async def test_a_search_does_not_wait_for_its_index_and_a_close_does(
+    emulator: QdrantEmulator, backend: QdrantBackend
+) -> None:
+    collection = await made(backend)
+    await found_ids(collection, Eq("size", 3))
+    await backend.close()
+    assert {call.field_name for call in emulator.called("CreateFieldIndex")} == {"ns", '"n:size"', '"h:size"'}
+
+
+async def test_a_search_is_answered_where_no_index_can_be_made(
+    emulator: QdrantEmulator, backend: QdrantBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    collection = await made(backend)
+    await store_records(collection, ["a"], metadata=[{"size": 3}])
+    emulator.script("CreateFieldIndex", Refuse(grpc.StatusCode.PERMISSION_DENIED, "read only"))
+    assert await found_ids(collection, Eq("size", 3)) == ["a"]
+    await backend.close()
+    assert "no payload index" in caplog.text
