@@ -39,7 +39,11 @@ def test_an_unknown_kind_is_refused_with_those_that_exist() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "cure"),
-    [("faiss", r"pip install 'vecgate\[faiss\]'"), ("outside", "install the package 'no_such_vendor'")],
+    [
+        ("faiss", r"pip install 'vecgate\[faiss\]'"),
+        ("qdrant", r"pip install 'vecgate\[qdrant\]'"),
+        ("outside", "install the package 'no_such_vendor'"),
+    ],
 )
 def test_a_missing_vendor_is_named_with_its_cure(kind: str, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def entries(*, group: str, name: str) -> list[EntryPoint]:
@@ -58,7 +62,7 @@ def test_asking_for_one_backend_imports_no_other_vendor() -> None:
     program = (
         "import sys; from vecgate_backends.registry import backend_class, backend_kinds;"
         "backend_kinds(); backend_class('memory');"
-        "print(sorted({'faiss', 'lark', 'grpc', 'pytest', 'hypothesis'} & set(sys.modules)))"
+        "print(sorted({'faiss', 'qdrant_client', 'lark', 'grpc', 'pytest', 'hypothesis'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
