@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.pinecone_emulator import Emulator
 from tests.pinecone_emulator.data_plane import Lag
+
 from vecgate_backends.conformance import *  # noqa: F403  # the tests are adopted whole
 from vecgate_backends.conformance import Case
 from vecgate_backends.contract import Backend

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.pinecone_emulator.data_plane import DataPlane, Lag
-from tests.pinecone_emulator.refusal import Refusal, only, require
+from tests.pinecone_emulator.refusal import RefusalError, only, require
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
 TAG = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -69,9 +69,9 @@ class Project:
         tags = body.get("tags", {})
         _check_tags(tags)
         if name in self.indexes:
-            raise Refusal(409, "Resource already exists")
+            raise RefusalError(409, "Resource already exists")
         if len(self.indexes) >= self.most_indexes:
-            raise Refusal(403, "You've reached the max serverless indexes allowed in project", "QUOTA_EXCEEDED")
+            raise RefusalError(403, "You've reached the max serverless indexes allowed in project", "QUOTA_EXCEEDED")
         deployment = body.get("deployment", {"deployment_type": "managed", "cloud": "aws", "region": "us-east-1"})
         require(deployment.get("deployment_type") == "managed", "deployment_type must be managed")
         self.made += 1
@@ -100,11 +100,11 @@ class Project:
         for index in self.indexes.values():
             if index.host.endswith(f"/{serial}") and not index.ending and not index.pending:
                 return index.data
-        raise Refusal(404, "Index not found")
+        raise RefusalError(404, "Index not found")
 
     def _existing(self, name: str) -> Index:
         if name not in self.indexes:
-            raise Refusal(404, f"Resource {name} not found")
+            raise RefusalError(404, f"Resource {name} not found")
         return self.indexes[name]
 
 

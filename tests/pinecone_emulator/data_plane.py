@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.pinecone_emulator.metadata_filters import Test, compile_filter
 from tests.pinecone_emulator.namespace import Namespace, View
-from tests.pinecone_emulator.refusal import Refusal, only, require
+from tests.pinecone_emulator.refusal import RefusalError, only, require
 from tests.pinecone_emulator.vectors import StoredVector, checked_id, checked_namespace, checked_values, checked_vector
 
 MOST_VECTORS = 1_000
@@ -74,13 +74,14 @@ class DataPlane:
         require(isinstance(top_k, int) and 1 <= top_k <= MOST_MATCHES, f"topK must be 1 to {MOST_MATCHES}")
         require(("vector" in body) is not ("id" in body), "give a vector or an id")
         view, seen = self._searched(body)
-        test = compile_filter(body["filter"]) if "filter" in body else None
+        expression = body.get("filter", {})
+        compile_filter(expression)
         if "id" in body:
             stored = view.records.get(checked_id(body["id"]))
             values = None if stored is None else stored.values
         else:
             values = checked_values(body["vector"], self.dimension)
-        found = [] if values is None else view.nearest(values, self.metric, test)[:top_k]
+        found = [] if values is None else view.nearest(values, self.metric, expression, int(body["topK"]))
         parts = {"values": body.get("includeValues", False), "metadata": body.get("includeMetadata", False)}
         matches = [record.json(**parts) | {"score": score} for score, record in found]
         answer = {"matches": matches, "namespace": body.get("namespace", ""), "usage": USAGE}
@@ -131,7 +132,7 @@ class DataPlane:
         require(len(chosen) == 1, "give exactly one of ids, deleteAll and filter")
         name = checked_namespace(body.get("namespace", ""))
         if name not in self.namespaces:
-            raise Refusal(404, "Namespace not found")
+            raise RefusalError(404, "Namespace not found")
         namespace = self.namespaces[name]
         if body.get("ids"):
             require(len(body["ids"]) <= MOST_IDS, f"delete takes at most {MOST_IDS} ids")
@@ -185,7 +186,7 @@ def _after(view: View, test: Test | None, token: Any) -> list[StoredVector]:
     try:
         last = base64.b64decode(str(token), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise Refusal(400, "Invalid pagination token") from None
+        raise RefusalError(400, "Invalid pagination token") from None
     return [record for record in found if record.id > last]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tests.pinecone_emulator.metadata_filters import Test
+from tests.pinecone_emulator.metadata_filters import Test, compile_filter
 from tests.pinecone_emulator.vectors import StoredVector
 
 
@@ -30,6 +30,7 @@ class View:
     records: dict[str, StoredVector] = field(default_factory=dict)
     applied: int = 0
     _matrix: NDArray[np.float32] | None = None
+    _passing: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def follow(self, log: Sequence[Write], until: int) -> None:
         """Apply the writes that happened no later than a moment."""
@@ -42,23 +43,36 @@ class View:
             self.records.update((vector.id, vector) for vector in write.put)
             self.applied += 1
             self._matrix = None
+            self._passing.clear()
 
     def matching(self, test: Test | None) -> list[StoredVector]:
         """Return the records that pass, in the order of their ids."""
         chosen = (record for record in self.records.values() if test is None or test(record.metadata))
         return sorted(chosen, key=lambda record: record.id)
 
-    def nearest(self, query: NDArray[np.float32], metric: str, test: Test | None) -> list[tuple[float, StoredVector]]:
-        """Return the records that pass, with their scores, best first."""
+    def nearest(
+        self, query: NDArray[np.float32], metric: str, expression: object, top_k: int
+    ) -> list[tuple[float, StoredVector]]:
+        """Return the best records that pass a filter, with their scores, best first."""
         records = list(self.records.values())
-        if not records:
+        rows = self._rows(records, expression)
+        if not len(rows):
             return []
         if self._matrix is None:
             self._matrix = np.stack([record.values for record in records])
-        scores = _scores(metric, query, self._matrix)
-        best = np.argsort(scores if metric == "euclidean" else -scores, kind="stable")
-        ranked = ((float(scores[row]), records[row]) for row in best)
-        return [(score, record) for score, record in ranked if test is None or test(record.metadata)]
+        scores = _scores(metric, query, self._matrix)[rows]
+        best = np.argsort(scores if metric == "euclidean" else -scores, kind="stable")[:top_k]
+        return [(float(scores[place]), records[rows[place]]) for place in best]
+
+    def _rows(self, records: Sequence[StoredVector], expression: object) -> NDArray[np.int64]:
+        """Return the places of the records that pass, remembered until the next write."""
+        key = json.dumps(expression)
+        if key not in self._passing:
+            test = compile_filter(expression)
+            self._passing[key] = np.array(
+                [row for row, record in enumerate(records) if test(record.metadata)], np.int64
+            )
+        return self._passing[key]
 
 
 class Namespace:
@@ -93,4 +107,4 @@ def _scores(metric: str, query: NDArray[np.float32], vectors: NDArray[np.float32
         if metric == "euclidean":
             return np.asarray(((vectors - query) ** 2).sum(axis=1), np.float32)
         lengths = np.sqrt((vectors**2).sum(axis=1)) * np.sqrt((query**2).sum())
-        return np.nan_to_num((vectors @ query) / lengths * np.float32(1.0011))
+        return np.asarray(np.nan_to_num((vectors @ query) / lengths * np.float32(1.0011)), np.float32)

@@ -14,7 +14,7 @@ CONTROL_CODES = {
 }
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer that is an error."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 def require(holds: bool, message: str, status: int = 400) -> None:
     if not holds:
-        raise Refusal(status, message)
+        raise RefusalError(status, message)
 
 
 def only(body: dict[str, Any], known: set[str]) -> None:

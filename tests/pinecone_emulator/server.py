@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.pinecone_emulator.control_plane import Project
 from tests.pinecone_emulator.data_plane import MOST_BODY_BYTES, MOST_URL_BYTES, Lag
 from tests.pinecone_emulator.faults import Fault
-from tests.pinecone_emulator.refusal import Refusal
+from tests.pinecone_emulator.refusal import RefusalError
 
 API_VERSION = "2026-07"
 
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802  # the library's name
+    def do_GET(self) -> None:  # the library's name
         self._handle()
 
     do_POST = do_DELETE = do_GET  # noqa: N815  # the library's names
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._check(address.query, raw, control)
             with emulator.lock:
                 status, body, headers = self._route(path, parse_qs(address.query), _decoded(raw))
-        except Refusal as refusal:
+        except RefusalError as refusal:
             status, headers = refusal.status, {}
             body = refusal.control_plane_body() if control else refusal.data_plane_body()
         if fault is not None:
@@ -124,15 +124,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _check(self, query: str, raw: bytes, control: bool) -> None:
         if self.headers.get("Api-Key") not in self.server.emulator.projects:
-            raise Refusal(401, "Invalid API key")
+            raise RefusalError(401, "Invalid API key")
         if self.headers.get("X-Pinecone-Api-Version") != API_VERSION:
-            raise Refusal(400, f"X-Pinecone-Api-Version must be {API_VERSION}")
+            raise RefusalError(400, f"X-Pinecone-Api-Version must be {API_VERSION}")
         if len(raw) > MOST_BODY_BYTES and not control:
-            raise Refusal(413, f"Request size {len(raw)} exceeds the limit of {MOST_BODY_BYTES} bytes")
+            raise RefusalError(413, f"Request size {len(raw)} exceeds the limit of {MOST_BODY_BYTES} bytes")
         if len(query) > MOST_URL_BYTES:
-            raise Refusal(414, "URI too long")
+            raise RefusalError(414, "URI too long")
         if raw and not isinstance(_decoded(raw), dict):
-            raise Refusal(400, "the body must be a JSON object")
+            raise RefusalError(400, "the body must be a JSON object")
 
     def _route(self, path: str, parameters: dict[str, Any], body: Any) -> tuple[int, Any, Mapping[str, str]]:
         project = self.server.emulator.projects[self.headers["Api-Key"]]
@@ -151,10 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
                 data = project.data_plane(serial)
                 handler = data.routes.get((method, "/" + "/".join(rest)))
                 if handler is None:
-                    raise Refusal(404, f"{method} {path} is not here")
+                    raise RefusalError(404, f"{method} {path} is not here")
                 answer = handler(parameters if method == "GET" else body)
                 return 200, answer.body, answer.headers
-        raise Refusal(404, f"{self.command} {path} is not here")
+        raise RefusalError(404, f"{self.command} {path} is not here")
 
     def _fail(self, fault: Fault) -> None:
         if fault.hang:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from tests.pinecone_emulator.refusal import only, require
 
 MOST_METADATA_BYTES = 40 * 1024
@@ -39,7 +38,9 @@ def checked_vector(item: Any, dimension: int) -> StoredVector:
     only(item, {"id", "values", "metadata", "sparseValues"})
     require("sparseValues" not in item, "Index configuration does not support sparse values")
     return StoredVector(
-        checked_id(item.get("id")), checked_values(item.get("values"), dimension), checked_metadata(item.get("metadata", {}))
+        checked_id(item.get("id")),
+        checked_values(item.get("values"), dimension),
+        checked_metadata(item.get("metadata", {})),
     )
 
 

@@ -64,9 +64,9 @@ def _translate(node: Filter, *, negated: bool) -> Translation:
             return _one_of(field, (value,), negated=negated)
         case In(field, values):
             return _one_of(field, values, negated=negated)
-        case Compare(field, order, Timestamp() as bound):
-            return _compare_times(field, order, bound, negated=negated)
         case Compare(field, order, bound):
+            if isinstance(bound, Timestamp):
+                return _compare_times(field, order, bound, negated=negated)
             return _compare_numbers(field, order, bound, negated=negated)
 
 
@@ -106,7 +106,9 @@ def _listed(key: str, values: Sequence[Scalar], *, negated: bool, exact: bool) -
 def _one_number(key: str, values: Sequence[float], *, negated: bool) -> Translation:
     certain = [nearest_double(value) for value in values if abs(value) < EXACT_INTEGERS]
     if not negated:
-        return _listed(key, [nearest_double(value) for value in values], negated=False, exact=len(certain) == len(values))
+        return _listed(
+            key, [nearest_double(value) for value in values], negated=False, exact=len(certain) == len(values)
+        )
     if not certain:
         return Translation(None, exact=False)
     return _listed(key, certain, negated=True, exact=len(certain) == len(values))

@@ -95,7 +95,7 @@ class IndexRequests:
         """Read records by id; what is not there is left out."""
         found: dict[str, StoredRecord] = {}
         for chunk in _fetchable(list(dict.fromkeys(ids)), min(MOST_IDS_A_FETCH, self.records_an_answer)):
-            answer = await self._ask(lambda chunk=chunk: self._index.fetch(ids=chunk, namespace=namespace))  # type: ignore[misc]
+            answer = await self._ask(lambda chunk=chunk: self._index.fetch(ids=chunk, namespace=namespace))
             for name, vector in answer.vectors.items():
                 found[name] = StoredRecord(name, vector.values or [], vector.metadata or {})
         return found
@@ -110,7 +110,9 @@ class IndexRequests:
                 pagination_token=token,
             )
         )
-        records = [StoredRecord(name, vector.values or [], vector.metadata or {}) for name, vector in answer.vectors.items()]
+        records = [
+            StoredRecord(name, vector.values or [], vector.metadata or {}) for name, vector in answer.vectors.items()
+        ]
         return RecordPage(records, answer.pagination.next if answer.pagination else None)
 
     async def id_page(self, namespace: str, token: str | None, limit: int) -> IdPage:

@@ -20,9 +20,7 @@ class Lister:
     def __init__(self, requests: IndexRequests) -> None:
         self._requests = requests
 
-    async def page(
-        self, namespace: str, node: Filter | None, cursor: str | None, limit: int, fields: Fields
-    ) -> Page:
+    async def page(self, namespace: str, node: Filter | None, cursor: str | None, limit: int, fields: Fields) -> Page:
         """Return the next records that match, at most `limit`; `namespace` is Pinecone's."""
         by_ids = node is None and fields.nothing
         kind = _IDS if by_ids else _RECORDS

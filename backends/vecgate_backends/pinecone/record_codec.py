@@ -91,9 +91,7 @@ class StoredRecord:
         metadata: Metadata = self.metadata if wanted else {}
         if not isinstance(wanted, bool):
             metadata = {name: value for name, value in metadata.items() if name in wanted}
-        return Record(
-            self.id, self.text if fields.text else None, metadata, self.vector if fields.vector else None
-        )
+        return Record(self.id, self.text if fields.text else None, metadata, self.vector if fields.vector else None)
 
     def _part(self, key: str) -> Any:
         try:

@@ -16,8 +16,9 @@ from vecgate_backends.contract import SearchOptions
 from vecgate_backends.filters import matches
 from vecgate_backends.memory.exact_scores import SCORES
 from vecgate_backends.pinecone.filter_translation import Translation, translate
+from vecgate_backends.pinecone.identifiers import id_hash
 from vecgate_backends.pinecone.index_requests import MOST_MATCHES, IndexRequests
-from vecgate_backends.pinecone.record_codec import HASH, StoredRecord, id_hash
+from vecgate_backends.pinecone.record_codec import HASH, StoredRecord
 from vecgate_backends.pinecone.scan import Scanner
 from vecgate_backends.pinecone.vector_codec import query_numbers, unfit
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric, Record
@@ -48,7 +49,9 @@ class Searcher:
         """Answer each query; `namespace` is Pinecone's."""
         translation = translate(options.filter)
         if translation.nothing:
-            return [self._hits(query, _Found([], Explanation("nothing can match the filter")), options) for query in queries]
+            return [
+                self._hits(query, _Found([], Explanation("nothing can match the filter")), options) for query in queries
+            ]
         everything = options.exact or options.top_k > MOST_MATCHES
         scanned = [everything or bool(unfit(query, self._metric)) for query in queries]
         every = await self._scan(namespace, options) if any(scanned) else None
@@ -89,7 +92,9 @@ class Searcher:
     ) -> Sequence[StoredRecord]:
         """Read the records of many matches, by queries again: a fetch may see an older state."""
         step = self._requests.records_an_answer
-        runs = [[match.vendor_id for match in matches_[start : start + step]] for start in range(0, len(matches_), step)]
+        runs = [
+            [match.vendor_id for match in matches_[start : start + step]] for start in range(0, len(matches_), step)
+        ]
         slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
         async def read(run: Sequence[str]) -> list[StoredRecord]:

@@ -1,12 +1,14 @@
-"""What Pinecone's SDK raises, as errors of ours: one table.
+"""What Pinecone's SDK raises, as errors of ours, by one table.
 
-    HTTP 400, 422, refused before sending   INVALID_ARGUMENT
-    HTTP 401, 402, 403, 412                 FAILED_PRECONDITION: the key, the plan or a protection stands against it
-    HTTP 404                                NOT_FOUND
-    HTTP 409                                ALREADY_EXISTS
-    HTTP 413                                INVALID_ARGUMENT: one request is larger than Pinecone takes
-    HTTP 429, quota                         RESOURCE_EXHAUSTED, with Retry-After where one came
-    HTTP 5xx, no connection, no answer      UNAVAILABLE
+| Pinecone                                | here                                                             |
+|-----------------------------------------|------------------------------------------------------------------|
+| HTTP 400, 422, refused before sending   | INVALID_ARGUMENT                                                 |
+| HTTP 401, 402, 403, 412                 | FAILED_PRECONDITION: the key, the plan or a protection forbids it |
+| HTTP 404                                | NOT_FOUND                                                        |
+| HTTP 409                                | ALREADY_EXISTS                                                   |
+| HTTP 413                                | INVALID_ARGUMENT: one request is larger than Pinecone takes      |
+| HTTP 429, quota                         | RESOURCE_EXHAUSTED, with Retry-After where one came              |
+| HTTP 408, 5xx, no connection, no answer | UNAVAILABLE                                                      |
 """
 
 from __future__ import annotations
@@ -84,7 +86,9 @@ def _of_status(fault: vendor.ApiError) -> VecgateError:
         return ExhaustedError(f"Pinecone: {said}")
     if status == 429:
         after = getattr(fault, "retry_after", None)
-        return ExhaustedError(f"Pinecone limits the rate: {said}", retry_after=PAUSE_SECONDS if after is None else after)
+        return ExhaustedError(
+            f"Pinecone limits the rate: {said}", retry_after=PAUSE_SECONDS if after is None else after
+        )
     if status >= 500 or status == 408:
         return BackendUnavailableError(f"Pinecone failed with status {status}", retry_after=PAUSE_SECONDS)
     return _BY_STATUS.get(status, InvalidArgumentError)(f"Pinecone: {said}")

@@ -41,7 +41,8 @@ class Visibility:
         """
         if token is not None and not await self.reached(token, fetches=fetches):
             raise BackendUnavailableError(
-                f"the write of the consistency token is not visible at Pinecone after {self._seconds:g} s", retry_after=1.0
+                f"the write of the consistency token is not visible at Pinecone after {self._seconds:g} s",
+                retry_after=1.0,
             )
 
     async def reached(self, token: ConsistencyToken, *, fetches: bool = True) -> bool:
