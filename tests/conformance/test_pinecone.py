@@ -9,6 +9,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from pydantic import SecretStr
 from tests.pinecone_emulator import Emulator
 from tests.pinecone_emulator.data_plane import Lag
 
@@ -30,7 +31,7 @@ def pinecone(directory: Path) -> Backend:
     key = hashlib.sha256(str(directory).encode()).hexdigest()
     emulator().seen.clear()
     emulator().project(key, lag=LAG, ready_after=1)
-    return PineconeBackend(PineconeOptions(api_key=key, controller_url=emulator().url))
+    return PineconeBackend(PineconeOptions(api_key=SecretStr(key), controller_url=emulator().url))
 
 
 CASES = [Case("pinecone-emulated", pinecone, examples=8)]

@@ -66,7 +66,11 @@ class PineconeBackend:
     def capabilities(self) -> Capabilities:
         """What it can do. Pinecone chooses its index, and a write may be visible only after it was answered."""
         return Capabilities(
-            max_dimension=LARGEST_DIMENSION, index_kinds=frozenset(), durable=True, searchable_on_write=False
+            max_dimension=LARGEST_DIMENSION,
+            index_kinds=frozenset(),
+            durable=True,
+            searchable_on_write=False,
+            encoding_stamps=True,
         )
 
     async def start(self) -> None:

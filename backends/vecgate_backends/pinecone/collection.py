@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
@@ -33,6 +34,8 @@ from vecgate_backends.records import (
     RecordBatch,
     WriteMode,
 )
+
+WHOLE = Fields(vector=True, encoding_stamp=True)
 
 
 class PineconeCollection:
@@ -220,12 +223,11 @@ class PineconeCollection:
     def _changed(self, records: Sequence[StoredRecord], changes: MetadataChanges) -> list[EncodedRecord]:
         write = write_number()
         changed: list[EncodedRecord] = []
-        for record in records:
+        for stored in records:
+            record = stored.record(WHOLE)
             kept = {name: value for name, value in record.metadata.items() if name not in changes.remove}
-            metadata = kept | dict(changes.set)
-            changed.append(
-                encode_record(record.id, record.text, metadata, record.vector, metric=self.spec.metric, write=write)
-            )
+            record = replace(record, metadata=kept | dict(changes.set))
+            changed.append(encode_record(record, metric=self.spec.metric, write=write))
         return changed
 
     async def _seen(self, token: ConsistencyToken, acknowledgement: Acknowledgement) -> bool:

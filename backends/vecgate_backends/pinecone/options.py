@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from vecgate_backends.errors import ConfigurationError
 
 LONGEST_PREFIX = 20
@@ -33,7 +35,7 @@ class PineconeOptions:
         max_connections: connections to each index.
     """
 
-    api_key: str = field(default="", repr=False, metadata={"secret": True})
+    api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     api_key_file: Path | None = None
     controller_url: str = ""
     cloud: str = "aws"
@@ -60,7 +62,7 @@ def check_options(options: PineconeOptions) -> None:
         raise ConfigurationError(
             f'index_prefix: at most {LONGEST_PREFIX} of a-z, 0-9 and "-", and no "-" first; not {options.index_prefix!r}'
         )
-    if options.api_key and options.api_key_file is not None:
+    if options.api_key.get_secret_value() and options.api_key_file is not None:
         raise ConfigurationError("api_key_file: cannot be given beside api_key")
 
 
@@ -70,7 +72,7 @@ def read_api_key(options: PineconeOptions) -> str:
     Raises:
         ConfigurationError: there is none, or it cannot be read.
     """
-    key = options.api_key
+    key = options.api_key.get_secret_value()
     if options.api_key_file is not None:
         try:
             key = options.api_key_file.read_text(encoding="utf-8").strip()

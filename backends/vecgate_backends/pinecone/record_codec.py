@@ -8,6 +8,7 @@ that no comparison ever crosses types:
     write     a number for the write        b:FIELD  the boolean
     id        the record's id, if not       t:FIELD, u:FIELD  seconds and nanoseconds of a timestamp
               Pinecone's                    e:FIELD  true, for an empty list
+    stamp     the encoding stamp, if there is one, in base 64
     text, metadata  "=" and the text or JSON, or "~" and its zlib stream in base 85
 
 Strings that are too long to compare cheaply are copied as a digest, which Eq finds as well.
@@ -30,7 +31,7 @@ from vecgate_backends.pinecone.identifiers import id_hash, is_digest, vendor_id
 from vecgate_backends.pinecone.vector_codec import decode_vector, encode_vector
 from vecgate_backends.records import Fields, FloatVector, Metadata, MetadataValue, Metric, Record, Timestamp
 
-FORMAT, HASH, WRITE, ID, TEXT, METADATA = "format", "hash", "write", "id", "text", "metadata"
+FORMAT, HASH, WRITE, ID, TEXT, METADATA, STAMP = "format", "hash", "write", "id", "text", "metadata", "stamp"
 FORMAT_VERSION = 1
 EVERY_RECORD: dict[str, Any] = {FORMAT: {"$eq": FORMAT_VERSION}}
 MOST_METADATA_BYTES = 40_000
@@ -81,6 +82,11 @@ class StoredRecord:
         return {field: _restored(value) for field, value in decoded.items()}
 
     @property
+    def encoding_stamp(self) -> bytes:
+        """Its encoding stamp, b"" for none."""
+        return base64.b64decode(self.stored.get(STAMP, ""))
+
+    @property
     def vector(self) -> FloatVector:
         """Its vector as it was written, shape (dimension,)."""
         return decode_vector(self.values, self.stored)
@@ -91,7 +97,13 @@ class StoredRecord:
         metadata: Metadata = self.metadata if wanted else {}
         if not isinstance(wanted, bool):
             metadata = {name: value for name, value in metadata.items() if name in wanted}
-        return Record(self.id, self.text if fields.text else None, metadata, self.vector if fields.vector else None)
+        return Record(
+            self.id,
+            self.text if fields.text else None,
+            metadata,
+            self.vector if fields.vector else None,
+            self.encoding_stamp if fields.encoding_stamp else b"",
+        )
 
     def _part(self, key: str) -> Any:
         try:
@@ -102,24 +114,26 @@ class StoredRecord:
             ) from None
 
 
-def encode_record(
-    record_id: str, text: str | None, metadata: Metadata, vector: FloatVector, *, metric: Metric, write: int
-) -> EncodedRecord:
-    """Encode one record.
+def encode_record(record: Record, *, metric: Metric, write: int) -> EncodedRecord:
+    """Encode a whole record, its vector included.
 
     Raises:
         InvalidArgumentError: Pinecone cannot hold it; the message says why.
     """
-    numbers = encode_vector(vector, metric)
-    name = vendor_id(record_id)
+    if record.vector is None:
+        raise ValueError("a record without its vector cannot be written")
+    numbers = encode_vector(record.vector, metric)
+    name = vendor_id(record.id)
     stored: dict[str, Any] = {FORMAT: FORMAT_VERSION, HASH: id_hash(name), WRITE: write, **numbers.metadata}
-    if name != record_id:
-        stored[ID] = record_id
-    for field, value in metadata.items():
+    if name != record.id:
+        stored[ID] = record.id
+    if record.encoding_stamp:
+        stored[STAMP] = base64.b64encode(record.encoding_stamp).decode("ascii")
+    for field, value in record.metadata.items():
         stored.update(filterable(field, value))
-    stored[METADATA] = _PLAIN + _json(metadata)
-    if text is not None:
-        stored[TEXT] = _PLAIN + text
+    stored[METADATA] = _PLAIN + _json(record.metadata)
+    if record.text is not None:
+        stored[TEXT] = _PLAIN + record.text
     size = _fitted(stored)
     return EncodedRecord(name, numbers.values, stored, numbers.size + size + len(name) + _ENVELOPE_BYTES)
 

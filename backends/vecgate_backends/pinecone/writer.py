@@ -17,7 +17,7 @@ from vecgate_backends.pinecone.shared_lock import SharedLock
 from vecgate_backends.pinecone.upsert_requests import requests_of
 from vecgate_backends.pinecone.vendor_errors import RequestTooLargeError
 from vecgate_backends.pinecone.visibility import Visibility
-from vecgate_backends.records import Metric, RecordBatch, WriteMode
+from vecgate_backends.records import Metric, Record, RecordBatch, WriteMode
 
 REQUESTS_AT_ONCE = 4
 MODE_FAULTS: Mapping[WriteMode, tuple[bool, type[VecgateError], str]] = {
@@ -38,9 +38,11 @@ class Stored:
 def encode_batch(batch: RecordBatch, metric: Metric, write: int) -> list[EncodedRecord | VecgateError]:
     """Encode every record of a batch, or say what is wrong with it."""
     encoded: list[EncodedRecord | VecgateError] = []
-    for record_id, text, metadata, vector in zip(batch.ids, batch.texts, batch.metadata, batch.vectors, strict=True):
+    for row, record_id in enumerate(batch.ids):
+        stamp = batch.encoding_stamp(row)
+        record = Record(record_id, batch.texts[row], batch.metadata[row], batch.vectors[row], stamp)
         try:
-            encoded.append(encode_record(record_id, text, metadata, vector, metric=metric, write=write))
+            encoded.append(encode_record(record, metric=metric, write=write))
         except VecgateError as fault:
             encoded.append(fault)
     return encoded
