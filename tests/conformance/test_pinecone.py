@@ -9,9 +9,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from emulators.pinecone import Emulator
+from emulators.pinecone.data_plane import Lag
 from pydantic import SecretStr
-from tests.pinecone_emulator import Emulator
-from tests.pinecone_emulator.data_plane import Lag
 
 from vecgate_backends.conformance import *  # noqa: F403  # the tests are adopted whole
 from vecgate_backends.conformance import Case

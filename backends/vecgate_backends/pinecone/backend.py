@@ -15,9 +15,7 @@ from vecgate_backends.contract import Capabilities
 from vecgate_backends.errors import (
     BackendUnavailableError,
     CollectionNotFoundError,
-    ConfigurationError,
     IndexUnsupportedError,
-    PreconditionError,
     UnsupportedError,
     VecgateError,
 )
@@ -74,18 +72,15 @@ class PineconeBackend:
         )
 
     async def start(self) -> None:
-        """Open the connection. An unreachable Pinecone does not end the start; a key that it refuses does."""
+        """Open the connection. A Pinecone that cannot be reached, or refuses the key, does not end the start: it may be mended."""
         check_options(self._options)
         api_key = read_api_key(self._options)
         controller = open_controller(self._options, api_key)
         catalogue = IndexCatalogue(controller, self._caller, self._options)
         try:
             await catalogue.check()
-        except PreconditionError as refused:
-            await controller.close()
-            raise ConfigurationError(f"api_key: {refused.message}") from None
         except VecgateError as fault:
-            logger.warning("%s; its collections are unavailable until it can", fault.message)
+            logger.warning("%s: its collections are unavailable until that is mended", fault.message)
         self._resources = _Resources(api_key, controller, catalogue)
 
     async def close(self) -> None:

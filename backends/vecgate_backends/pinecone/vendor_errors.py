@@ -3,7 +3,8 @@
 | Pinecone                                | here                                                             |
 |-----------------------------------------|------------------------------------------------------------------|
 | HTTP 400, 422, refused before sending   | INVALID_ARGUMENT                                                 |
-| HTTP 401, 402, 403, 412                 | FAILED_PRECONDITION: the key, the plan or a protection forbids it |
+| HTTP 401, 402, 403                      | UNAVAILABLE, and no use in coming back: key or plan do not allow it |
+| HTTP 412                                | FAILED_PRECONDITION                                              |
 | HTTP 404                                | NOT_FOUND                                                        |
 | HTTP 409                                | ALREADY_EXISTS                                                   |
 | HTTP 413                                | INVALID_ARGUMENT: one request is larger than Pinecone takes      |
@@ -39,9 +40,8 @@ class RequestTooLargeError(InvalidArgumentError):
 
 _BY_STATUS: Mapping[int, type[VecgateError]] = MappingProxyType(
     {
-        401: PreconditionError,
-        402: PreconditionError,
-        403: PreconditionError,
+        402: BackendUnavailableError,
+        403: BackendUnavailableError,
         404: MissingError,
         409: ExistsError,
         412: PreconditionError,
@@ -81,7 +81,7 @@ def not_executed(fault: Exception) -> bool:
 def _of_status(fault: vendor.ApiError) -> VecgateError:
     status, said = fault.status_code, fault.message
     if status == 401:
-        return PreconditionError("Pinecone refuses the API key of this backend")
+        return BackendUnavailableError("Pinecone refuses the API key of this backend")
     if fault.error_code == "QUOTA_EXCEEDED":
         return ExhaustedError(f"Pinecone: {said}")
     if status == 429:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.pinecone_emulator.metadata_filters import Test, compile_filter
-from tests.pinecone_emulator.namespace import Namespace, View
-from tests.pinecone_emulator.refusal import RefusalError, only, require
-from tests.pinecone_emulator.vectors import StoredVector, checked_id, checked_namespace, checked_values, checked_vector
+from emulators.pinecone.metadata_filters import Test, compile_filter
+from emulators.pinecone.namespace import Namespace, View
+from emulators.pinecone.refusal import RefusalError, only, require
+from emulators.pinecone.vectors import StoredVector, checked_id, checked_namespace, checked_values, checked_vector
 
 MOST_VECTORS = 1_000
 MOST_BODY_BYTES = 2_000_000

@@ -6,7 +6,7 @@ never cross types, a negation on a list holds if it does for any element, scores
 is our translation, not the vendor's engine.
 """
 
-from tests.pinecone_emulator.faults import Fault
-from tests.pinecone_emulator.server import Emulator
+from emulators.pinecone.faults import Fault
+from emulators.pinecone.server import Emulator
 
 __all__ = ["Emulator", "Fault"]

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.pinecone_emulator.control_plane import Project
-from tests.pinecone_emulator.data_plane import MOST_BODY_BYTES, MOST_URL_BYTES, Lag
-from tests.pinecone_emulator.faults import Fault
-from tests.pinecone_emulator.refusal import RefusalError
+from emulators.pinecone.control_plane import Project
+from emulators.pinecone.data_plane import MOST_BODY_BYTES, MOST_URL_BYTES, Lag
+from emulators.pinecone.faults import Fault
+from emulators.pinecone.refusal import RefusalError
 
 API_VERSION = "2026-07"
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.pinecone_emulator.data_plane import DataPlane, Lag
-from tests.pinecone_emulator.refusal import RefusalError, only, require
+from emulators.pinecone.data_plane import DataPlane, Lag
+from emulators.pinecone.refusal import RefusalError, only, require
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
 TAG = re.compile(r"[A-Za-z0-9_-]{1,80}")

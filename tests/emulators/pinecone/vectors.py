@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.pinecone_emulator.refusal import only, require
+
+from emulators.pinecone.refusal import only, require
 
 MOST_METADATA_BYTES = 40 * 1024
 LONGEST_NAME = 512

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.pinecone_emulator.metadata_filters import Test, compile_filter
-from tests.pinecone_emulator.vectors import StoredVector
+
+from emulators.pinecone.metadata_filters import Test, compile_filter
+from emulators.pinecone.vectors import StoredVector
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from operator import ge, gt, le, lt
 from typing import Any
 
-from tests.pinecone_emulator.refusal import require
+from emulators.pinecone.refusal import require
 
 Test = Callable[[dict[str, Any]], bool]
 RANGES = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
