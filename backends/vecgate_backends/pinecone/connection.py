@@ -46,18 +46,21 @@ class Caller:
         loop = asyncio.get_running_loop()
         end = loop.time() + self.deadline
         longest = FIRST_PAUSE_SECONDS
+        before: Exception | None = None
         while True:
             try:
                 async with asyncio.timeout_at(min(end, loop.time() + self.attempt)):
                     return await request()
-            except (PineconeError, TimeoutError, RuntimeError) as fault:
-                error = vecgate_error(fault)
+            except (PineconeError, TimeoutError, RuntimeError) as caught:
+                # An attempt that only the deadline cut short tells less than the one before it.
+                fault = before if before is not None and loop.time() >= end else caught
                 again = retryable(fault) if idempotent else not_executed(fault)
                 least = getattr(fault, "retry_after", None) or 0.0
                 pause = least + random.uniform(0.0, longest)  # noqa: S311  # it spreads load, it keeps no secret
                 if not again or loop.time() + pause >= end:
-                    raise error from fault
-                logger.debug("Pinecone: %s; trying again in %.2f s", error.message, pause)
+                    raise vecgate_error(fault) from fault
+                before = fault
+                logger.debug("Pinecone: %s; trying again in %.2f s", vecgate_error(fault).message, pause)
             await asyncio.sleep(pause)
             longest = min(longest * 2.0, LONGEST_PAUSE_SECONDS)
 
