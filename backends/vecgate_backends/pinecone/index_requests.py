@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
+import numpy as np
 from pinecone import AsyncIndex
 
 from vecgate_backends.errors import CollectionNotFoundError, MissingError
@@ -22,6 +24,7 @@ MOST_RECORDS_A_SCAN_PAGE = 10_000
 MOST_ANSWER_BYTES = 4_000_000
 MOST_IDS_A_FETCH = 100
 MOST_FETCH_URL_BYTES = 6_000
+FETCHES_AT_ONCE = 4
 _VALUE_BYTES = 22
 _RECORD_BYTES = MOST_METADATA_BYTES + 1_200
 
@@ -88,17 +91,22 @@ class IndexRequests:
                 include_metadata=whole,
             )
         )
-        matches = [StoredRecord(match.id, match.values or [], match.metadata or {}) for match in answer.matches]
+        matches = [_stored(match.id, match) for match in answer.matches]
         return Answer(matches, answer.response_info.lsn_reconciled if answer.response_info else None)
 
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, StoredRecord]:
         """Read records by id; what is not there is left out."""
-        found: dict[str, StoredRecord] = {}
-        for chunk in _fetchable(list(dict.fromkeys(ids)), min(MOST_IDS_A_FETCH, self.records_an_answer)):
-            answer = await self._ask(lambda chunk=chunk: self._index.fetch(ids=chunk, namespace=namespace))
-            for name, vector in answer.vectors.items():
-                found[name] = StoredRecord(name, vector.values or [], vector.metadata or {})
-        return found
+        slots = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+        async def read(chunk: list[str]) -> dict[str, Any]:
+            async with slots:
+                answer = await self._ask(lambda: self._index.fetch(ids=chunk, namespace=namespace))
+                vectors: dict[str, Any] = answer.vectors
+                return vectors
+
+        runs = _fetchable(list(dict.fromkeys(ids)), min(MOST_IDS_A_FETCH, self.records_an_answer))
+        answers = await asyncio.gather(*map(read, runs))
+        return {name: _stored(name, vector) for vectors in answers for name, vector in vectors.items()}
 
     async def page(self, namespace: str, expression: Expression | None, token: str | None, limit: int) -> RecordPage:
         """Read a page of the records that pass a filter; it may hold fewer than `limit` though more follow."""
@@ -110,9 +118,7 @@ class IndexRequests:
                 pagination_token=token,
             )
         )
-        records = [
-            StoredRecord(name, vector.values or [], vector.metadata or {}) for name, vector in answer.vectors.items()
-        ]
+        records = [_stored(name, vector) for name, vector in answer.vectors.items()]
         return RecordPage(records, answer.pagination.next if answer.pagination else None)
 
     async def id_page(self, namespace: str, token: str | None, limit: int) -> IdPage:
@@ -152,6 +158,11 @@ class IndexRequests:
             return await self._caller.call(request)
         except MissingError as missing:
             raise CollectionNotFoundError("the collection's index is gone from Pinecone") from missing
+
+
+def _stored(name: str, vector: Any) -> StoredRecord:
+    """Keep a vector of the SDK's as float32 at once: its list of Python numbers takes eight times the memory."""
+    return StoredRecord(name, np.array(vector.values or [], np.float32), vector.metadata or {})
 
 
 def _fetchable(ids: Sequence[str], most: int) -> Sequence[list[str]]:

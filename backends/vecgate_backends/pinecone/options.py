@@ -46,7 +46,7 @@ class PineconeOptions:
     visible_seconds: float = 10.0
     ready_seconds: float = 300.0
     settings_seconds: float = 10.0
-    max_scan_records: int = 100_000
+    max_scan_records: int = 50_000
     max_connections: int = 32
 
 

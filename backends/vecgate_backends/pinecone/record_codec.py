@@ -54,10 +54,10 @@ class EncodedRecord:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as Pinecone returns it; its parts are decoded when they are asked for."""
+    """A record as Pinecone returns it, `values` of shape (dimension,) or empty; the other parts are decoded when asked for."""
 
     vendor_id: str
-    values: list[float]
+    values: FloatVector
     stored: dict[str, Any]
 
     @property

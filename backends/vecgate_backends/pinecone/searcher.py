@@ -25,6 +25,8 @@ from vecgate_backends.records import FloatMatrix, FloatVector, Metric, Record
 
 QUERIES_AT_ONCE = 8
 WIDENING = 4
+SCORED_AT_ONCE = 200
+"""As many are scored on the event loop; more would hold it up, and go to a thread."""
 _BY_SCAN = "read every record that matches and compared the query with each"
 _BY_INDEX = "asked Pinecone's index and scored what it found from the stored vectors"
 
@@ -59,9 +61,12 @@ class Searcher:
 
         async def answer(query: FloatVector, scan: bool) -> Hits:
             async with slots:
-                if scan and every is not None:
-                    return self._hits(query, every, options)
-                return self._hits(query, await self._nearest(namespace, query, translation, options), options)
+                found = every if scan else None
+                if found is None:
+                    found = await self._nearest(namespace, query, translation, options)
+                if len(found.records) <= SCORED_AT_ONCE:
+                    return self._hits(query, found, options)
+                return await asyncio.to_thread(self._hits, query, found, options)
 
         return list(await asyncio.gather(*(answer(query, scan) for query, scan in zip(queries, scanned, strict=True))))
 

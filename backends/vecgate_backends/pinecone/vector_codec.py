@@ -65,12 +65,11 @@ def unfit(vector: FloatVector, metric: Metric) -> str:
     return ""
 
 
-def decode_vector(values: list[float], metadata: dict[str, Any]) -> FloatVector:
-    """Return the original, shape (dimension,)."""
+def decode_vector(values: FloatVector, metadata: dict[str, Any]) -> FloatVector:
+    """Return the original of what is stored, shape (dimension,)."""
     if VECTOR in metadata:
         return np.frombuffer(base64.b64decode(metadata[VECTOR]), _DTYPE).astype(np.float32)
-    vector = np.asarray(values, np.float32)
-    return np.ldexp(vector, int(metadata[EXPONENT])) if EXPONENT in metadata else vector
+    return np.ldexp(values, int(metadata[EXPONENT])) if EXPONENT in metadata else values.copy()
 
 
 def query_numbers(query: FloatVector, metric: Metric) -> list[float]:

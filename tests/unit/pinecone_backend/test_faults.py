@@ -106,7 +106,7 @@ async def test_the_caller_is_told_what_is_wrong_and_whether_to_come_back(
         await collection.search("", random_vectors(1), SearchOptions())
     assert told_of(caught.value) == trouble.told
     asked = len(emulator.requests_to("/query"))
-    assert asked == trouble.asked if trouble.asked is not None else asked > 1
+    assert asked == trouble.asked if trouble.asked is not None else asked >= 1
     if trouble.fault.get("hang"):
         return
     emulator.faults.clear()
