@@ -6,9 +6,11 @@ The emulator proves the translation, not the vendor's engine; test_pinecone_clou
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
 from emulators.pinecone import Emulator
 from emulators.pinecone.data_plane import Lag
 from pydantic import SecretStr
@@ -24,12 +26,26 @@ LAG = Lag(queries=2, fetches=3)
 
 @cache
 def emulator() -> Emulator:
-    return Emulator().__enter__()
+    return Emulator(remember=False).__enter__()
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    """Keep nothing of one test for the next."""
+    yield
+    emulator().projects.clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def stop() -> Iterator[None]:
+    """Stop the emulator after the last test."""
+    yield
+    emulator().stop()
+    emulator.cache_clear()
 
 
 def pinecone(directory: Path) -> Backend:
     key = hashlib.sha256(str(directory).encode()).hexdigest()
-    emulator().seen.clear()
     emulator().project(key, lag=LAG, ready_after=1)
     return PineconeBackend(PineconeOptions(api_key=SecretStr(key), controller_url=emulator().url))
 

@@ -1,6 +1,6 @@
 """The Pinecone backend under the suite, on Pinecone itself: with PINECONE_API_KEY in the environment, and skipped by name without.
 
-PINECONE_CLOUD and PINECONE_REGION choose the place (aws, us-east-1). Indexes begin with a prefix of this run's own, and each test's are deleted when
+PINECONE_CLOUD and PINECONE_REGION choose the place (aws, us-east-1), PINECONE_CONTROLLER_HOST another controller. Indexes begin with a prefix of this run's own, and each test's are deleted when
 it ends; a plan that allows five is enough. It takes long, since every test makes an index.
 """
 
@@ -34,6 +34,7 @@ def cloud(directory: Path) -> Backend:
     return PineconeBackend(
         PineconeOptions(
             api_key=SecretStr(API_KEY),
+            controller_url=os.environ.get("PINECONE_CONTROLLER_HOST", PineconeOptions().controller_url),
             cloud=os.environ.get("PINECONE_CLOUD", "aws"),
             region=os.environ.get("PINECONE_REGION", "us-east-1"),
             index_prefix=f"{RUN}-{place}-",

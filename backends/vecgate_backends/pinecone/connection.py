@@ -69,7 +69,7 @@ def open_controller(options: PineconeOptions, api_key: str) -> AsyncPinecone:
     """Return a client of the control plane; it belongs to the running event loop."""
     return AsyncPinecone(
         api_key=api_key,
-        host=options.controller_url or None,
+        host=options.controller_url,
         timeout=options.attempt_seconds,
         connection_pool_maxsize=4,
         retry_config=NO_RETRIES,

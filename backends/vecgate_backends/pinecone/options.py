@@ -21,7 +21,7 @@ class PineconeOptions:
     Attributes:
         api_key: the key of the project. A secret: it is neither logged nor shown; better in the environment or in a file.
         api_key_file: a file that holds the key, read when the backend starts; instead of api_key.
-        controller_url: where indexes are made and listed; "" for Pinecone's own.
+        controller_url: where indexes are made and listed.
         cloud: the cloud that new indexes are made in. region: the region there.
         index_prefix: what the names of all indexes of this backend begin with, at most 20 of a-z, 0-9 and "-". Two servers with one key and
             different prefixes see nothing of each other.
@@ -37,7 +37,7 @@ class PineconeOptions:
 
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     api_key_file: Path | None = None
-    controller_url: str = ""
+    controller_url: str = "https://api.pinecone.io"
     cloud: str = "aws"
     region: str = "us-east-1"
     index_prefix: str = ""

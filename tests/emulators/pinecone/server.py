@@ -30,9 +30,13 @@ class SeenRequest:
 
 
 class Emulator:
-    """Pinecone on a port of loopback; a context manager. Every API key is a project of its own."""
+    """Pinecone on a port of loopback; a context manager. Every API key is a project of its own.
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    With `remember` it keeps every request as `seen`.
+    """
+
+    def __init__(self, address: str = "127.0.0.1", *, remember: bool = True) -> None:
+        self.remember = remember
         self.projects: dict[str, Project] = {}
         self.faults: list[Fault] = []
         self.seen: list[SeenRequest] = []
@@ -101,19 +105,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         emulator = self.server.emulator
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = _decoded(raw)
         address = urlsplit(self.path)
         path = unquote(address.path)
         with emulator.lock:
-            emulator.seen.append(SeenRequest(self.command, path, dict(self.headers), _decoded(raw), len(raw)))
+            if emulator.remember:
+                emulator.seen.append(SeenRequest(self.command, path, dict(self.headers), content, len(raw)))
             fault = next((each for each in emulator.faults if each.strikes(path)), None)
         if fault is not None and not fault.after_effect:
             self._fail(fault)
             return
         control = not path.startswith("/index/")
         try:
-            self._check(address.query, raw, control)
+            self._check(address.query, len(raw), content, control)
             with emulator.lock:
-                status, body, headers = self._route(path, parse_qs(address.query), _decoded(raw))
+                status, body, headers = self._route(path, parse_qs(address.query), content)
         except RefusalError as refusal:
             status, headers = refusal.status, {}
             body = refusal.control_plane_body() if control else refusal.data_plane_body()
@@ -122,16 +128,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._reply(status, body, headers)
 
-    def _check(self, query: str, raw: bytes, control: bool) -> None:
+    def _check(self, query: str, size: int, content: Any, control: bool) -> None:
         if self.headers.get("Api-Key") not in self.server.emulator.projects:
             raise RefusalError(401, "Invalid API key")
         if self.headers.get("X-Pinecone-Api-Version") != API_VERSION:
             raise RefusalError(400, f"X-Pinecone-Api-Version must be {API_VERSION}")
-        if len(raw) > MOST_BODY_BYTES and not control:
-            raise RefusalError(413, f"Request size {len(raw)} exceeds the limit of {MOST_BODY_BYTES} bytes")
+        if size > MOST_BODY_BYTES and not control:
+            raise RefusalError(413, f"Request size {size} exceeds the limit of {MOST_BODY_BYTES} bytes")
         if len(query) > MOST_URL_BYTES:
             raise RefusalError(414, "URI too long")
-        if raw and not isinstance(_decoded(raw), dict):
+        if not isinstance(content, dict):
             raise RefusalError(400, "the body must be a JSON object")
 
     def _route(self, path: str, parameters: dict[str, Any], body: Any) -> tuple[int, Any, Mapping[str, str]]:
