@@ -11,7 +11,7 @@ from vecgate_backends.contract import Backend
 from vecgate_backends.errors import ConfigurationError
 
 GROUP = "vecgate.backends"
-EXTRAS: Mapping[str, str] = MappingProxyType({"faiss": "faiss", "qdrant": "qdrant"})
+EXTRAS: Mapping[str, str] = MappingProxyType({"faiss": "faiss", "pinecone": "pinecone", "qdrant": "qdrant"})
 """Backend kind → the extra of this distribution that brings what it imports."""
 
 
