@@ -8,7 +8,9 @@ import sys
 def main() -> None:
     """Run the command line of this process."""
     try:
-        from vecgate_server import command  # noqa: PLC0415  # takes a second, in which Ctrl-C is no traceback either
+        from vecgate_server import command  # noqa: PLC0415  # takes a while, in which Ctrl-C is no traceback either
+
+        command.main()
     except KeyboardInterrupt:
         sys.stderr.write("vecgate-server: interrupted\n")
         sys.exit(130)
@@ -18,7 +20,6 @@ def main() -> None:
             "pip install 'vecgate[all]'\n"
         )
         sys.exit(1)
-    command.main()
 
 
 if __name__ == "__main__":

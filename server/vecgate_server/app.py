@@ -24,11 +24,10 @@ from vecgate_server.config_backends import backend_options
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
-from vecgate_server.encoders.models import ModelPool
-from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.interceptors import Admission, CallInterceptor, Phase
 from vecgate_server.metrics import MetricsEndpoint
+from vecgate_server.model_start import models_of
 from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
@@ -69,7 +68,7 @@ class Server:
         """
         self._settings = settings
         self.address = ""
-        self._models = models or ModelPool(encoder_settings(settings))
+        self._models = models or models_of(settings)
         self._directory = Directory(_backends(settings), settings.default_backend_name)
         self._admission = Admission(settings.limits.max_concurrent_calls)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
@@ -191,11 +190,12 @@ class Server:
         )
 
 
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+async def serve(settings: Settings, models: Models, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal exits at once.
 
     Args:
         settings: what to serve.
+        models: those of the settings.
         announce: called with the bound address once the server is SERVING.
 
     Raises:
@@ -211,7 +211,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop, each)
-    server = Server(settings)
+    server = Server(settings, models=models)
     starting = asyncio.create_task(server.start())
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -224,31 +224,6 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     announce(server.address)
     await waiting
     await server.stop()
-
-
-def encoder_settings(settings: Settings) -> EncoderSettings:
-    """Say in the encoders' own terms which models there are and how they run."""
-    encoder, models = settings.encoder, settings.models
-    return EncoderSettings(
-        default=models.default,
-        models=tuple(
-            ModelSettings(entry.name, entry.path, entry.precision, entry.matryoshka_dimensions)
-            for entry in models.available
-        ),
-        preload=models.preloaded,
-        runtime=encoder.runtime,
-        precision=encoder.precision,
-        workers=encoder.workers,
-        threads=encoder.threads,
-        memory_budget_mib=encoder.memory_budget_mib,
-        cache_mib=encoder.cache_mib,
-        device=encoder.device,
-        micro_batch_tokens=encoder.micro_batch_tokens,
-        queue_tokens=encoder.queue_tokens,
-        cache_directory=encoder.cache_directory,
-        hub_endpoint=encoder.hub_endpoint,
-        graph_directory=encoder.graph_directory,
-    )
 
 
 def _backends(settings: Settings) -> list[ConfiguredBackend]:

@@ -17,14 +17,12 @@ from typing import Never
 import click
 
 from vecgate_backends.errors import ConfigurationError, VecgateError
-from vecgate_server.app import encoder_settings
-from vecgate_server.app import serve as serve_until_signalled
 from vecgate_server.config import load_settings, settings_text
-from vecgate_server.config_backends import with_backend_defaults
 from vecgate_server.config_faults import InvalidSettingsError, closest
 from vecgate_server.encoders.base import ModelKind
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
+from vecgate_server.model_start import begin_models, encoder_settings
 from vecgate_server.telemetry import configure_logging
 
 CANNOT_START = 1
@@ -64,6 +62,8 @@ def serve(group_config: Path | None, config: Path | None) -> None:
 @click.pass_obj
 def check_config(group_config: Path | None, config: Path | None) -> None:
     """Print the settings that would be served, or what is wrong with them."""
+    from vecgate_server.config_backends import with_backend_defaults  # noqa: PLC0415  # serving needs it later
+
     try:
         settings = load_settings(config or group_config)
         click.echo(settings_text(with_backend_defaults(settings)), nl=False)
@@ -116,7 +116,11 @@ def _serve(config: Path | None) -> None:
     try:
         settings = load_settings(config)
         configure_logging(settings.telemetry)
-        asyncio.run(serve_until_signalled(settings, _announce))
+        models = begin_models(settings)
+        # It takes as long as a worker takes to load a model: meanwhile the workers do.
+        from vecgate_server.app import serve as serve_until_signalled  # noqa: PLC0415
+
+        asyncio.run(serve_until_signalled(settings, models, _announce))
     except InvalidSettingsError as fault:
         _exit(WRONG_CONFIGURATION, str(fault))
     except (ConfigurationError, VecgateError) as fault:

@@ -53,6 +53,11 @@ class ModelPool:
         self._clock = itertools.count(1)
         self._closed = False
 
+    def begin(self) -> None:
+        """Start the workers of settings.preload ahead of start(), which waits for them; needs no event loop."""
+        for name in self._settings.preload:
+            self._models[name].begin()
+
     async def start(self) -> None:
         """Load and warm the models of settings.preload, side by side.
 

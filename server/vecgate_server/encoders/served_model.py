@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import fields, replace
 
 from vecgate_server.encoders.base import ModelCounters, ModelDescription, ModelState, ModelStatus
@@ -44,7 +45,7 @@ class ServedModel:
         self._loaders = loaders
         self._cache = VectorCache(settings.cache_mib << 20)
         self._loading: asyncio.Task[EncoderPool] | None = None
-        self._starting: Sequence[Worker] = ()
+        self._starting: list[Worker] = []
         self._detail = ""
         self._failed = False
         self._closed = False
@@ -83,6 +84,12 @@ class ServedModel:
             memory_bytes=self.memory_bytes,
             counters=_added(self._before, pool.counters) if pool else self._before,
         )
+
+    def begin(self) -> None:
+        """Start the first worker ahead of load(), which waits for it."""
+        # What hinders it here is told by load().
+        with suppress(OSError):
+            self._starting = [self._start(self._model, self._settings)]
 
     async def load(self) -> EncoderPool:
         """Return its pool, loading it if need be; concurrent callers share one load.
@@ -142,11 +149,11 @@ class ServedModel:
             logger.info("model %s is ready on %s, from %s", self.name, found.runtime, found.source)
             return self.pool
         finally:
-            self._loading, self._starting = None, ()
+            self._loading, self._starting = None, []
 
     async def _load_workers(self) -> Sequence[Worker]:
         """Load the first worker, which may have to make the graph, and then the others side by side."""
-        workers = self._starting = [self._start(self._model, self._settings)]
+        workers = self._starting = self._starting or [self._start(self._model, self._settings)]
         try:
             await self._wait_for(workers)
             self._refuse_when_closed()
