@@ -122,7 +122,12 @@ class TextTokenizer:
         prefix_characters = self._prefix_characters
         while unread:
             prefixes = [whole[position][:prefix_characters] for position in unread]
-            encodings = tokenizer.encode_batch(prefixes, add_special_tokens=add_special_tokens)
+            encodings = (
+                tokenizer.encode_batch(prefixes, add_special_tokens=add_special_tokens)
+                if len(prefixes) > 1
+                # A batch wakes threads, which takes a query longer than to be read.
+                else [tokenizer.encode(prefixes[0], add_special_tokens=add_special_tokens)]
+            )
             for position, prefix, encoding in zip(unread, prefixes, encodings, strict=True):
                 is_whole = len(prefix) == len(whole[position])
                 counted = special_tokens + (
