@@ -30,6 +30,8 @@ from vecgate_server.errors import EncoderBusyError, ShuttingDownError
 
 # Word pieces of prose have 4 to 5 characters; the estimate stands until the tokens are counted.
 ESTIMATED_CHARACTERS_A_TOKEN = 4
+# One text no longer than this is tokenized in less time than the event loop takes to hand it to a thread.
+SHORT_CHARACTERS = 256
 
 
 class Health(NamedTuple):
@@ -53,7 +55,8 @@ class _Answer:
 class EncoderPool:
     """An Encoder, or a CrossEncoder, over the workers of one model.
 
-    A thread for each role tokenizes, so that a query is not tokenized behind a thousand documents.
+    A thread for each role tokenizes, so that a query is not tokenized behind a thousand documents; one short text is not
+    worth the way to it.
     """
 
     def __init__(
@@ -220,6 +223,8 @@ class EncoderPool:
             return [], 0
         estimate = self._admit(lengths, role)
         try:
+            if len(lengths) == 1 and lengths[0] <= SHORT_CHARACTERS:
+                return _timed(tokenize)
             return await asyncio.get_running_loop().run_in_executor(self._tokenizers[role], _timed, tokenize)
         finally:
             self._estimated_tokens[role] -= estimate
