@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from vecgate_backends.contract import Backend, Capabilities
 from vecgate_backends.errors import BackendUnavailableError, UnavailableError, VecgateError
@@ -55,19 +56,24 @@ class ConfiguredBackend:
         """Build the error of a call that needs this backend while it is away."""
         return BackendUnavailableError(f"backend {self.name!r}: {why}", retry_after=RETRY_SECONDS)
 
-    async def open(self) -> bool:
-        """Try to open it; False if it is away.
+    async def open(self, check: Callable[[Backend], Awaitable[None]] | None = None) -> bool:
+        """Try to open it; False if it is away. Nobody gets it before the check has passed.
+
+        Args:
+            check: looks at it once it is started, and raises what start() may raise.
 
         Raises:
             ConfigurationError, StoreLockedError, StorageCorruptError, VecgateError: it cannot be used as it is.
         """
-        if not self._started:
-            try:
+        try:
+            if not self._started:
                 await self._backend.start()
-            except UnavailableError as fault:
-                self.hold_back(fault.message)
-                return False
-            self._started = True
+                self._started = True
+            if check is not None:
+                await check(self._backend)
+        except UnavailableError as fault:
+            self.hold_back(fault.message)
+            return False
         self._fault = ""
         return True
 

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from vecgate_backends.contract import Capabilities, Collection
+from vecgate_backends.contract import Backend, Capabilities, Collection
 from vecgate_backends.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
@@ -79,7 +80,7 @@ class Directory:
         """
         for each in self.backends:
             try:
-                came = await each.open() and await self._join(each)
+                came = await each.open(partial(self._check_names, each.name))
             except (ConfigurationError, StoreLockedError, VecgateError) as fault:
                 raise BackendStartError(f"backend {each.name!r}: {fault}") from fault
             if not came:
@@ -180,7 +181,7 @@ class Directory:
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             try:
-                if await each.open() and await self._join(each):
+                if await each.open(partial(self._check_names, each.name)):
                     log.info("backend %s is open", each.name)
                     return
             except (ConfigurationError, StoreLockedError, VecgateError) as fault:
@@ -189,24 +190,19 @@ class Directory:
                 log.exception("backend %s cannot be opened", each.name)
                 each.hold_back("it cannot be opened; the log has the cause")
 
-    async def _join(self, joining: ConfiguredBackend) -> bool:
-        """Check that no other open backend holds a collection of a name that this one has; False if it is away.
+    async def _check_names(self, name: str, backend: Backend) -> None:
+        """Check that no open backend holds a collection of a name that a backend which is to be opened has.
 
         Raises:
             ConfigurationError: one does.
         """
-        try:
-            names = {spec.name for spec in await joining.opened.list_collections()}
-        except UnavailableError as fault:
-            joining.hold_back(fault.message)
-            return False
+        names = {spec.name for spec in await backend.list_collections()}
         for located in (await self.listing()).collections:
-            if located.backend != joining.name and located.spec.name in names:
+            if located.backend != name and located.spec.name in names:
                 raise ConfigurationError(
-                    f"collection {located.spec.name!r} exists in backends {located.backend!r} and {joining.name!r}; "
+                    f"collection {located.spec.name!r} exists in backends {located.backend!r} and {name!r}; "
                     "serve them apart"
                 )
-        return True
 
     def _nearest_first(self, name: str) -> Sequence[ConfiguredBackend]:
         nearest = self._last_seen.get(name)

@@ -110,7 +110,7 @@ class ModelStatus:
     """A model the server is configured for.
 
     Attributes:
-        description: what it is, once it was loaded.
+        description: what it is, or was when it was last loaded.
         detail: why it FAILED.
         memory_bytes: what its workers take, as measured after it was loaded; 0 while it is not loaded.
         counters: what it did.

@@ -21,7 +21,7 @@ class QueuedText(Generic[Call]):
     """A text, the call it belongs to, and its row in the call's answer; compared by identity.
 
     Attributes:
-        key: equal for texts of a role that have the same vector; None: nothing is known of others.
+        key: equal for equal texts of a role, so that a vector of one is a vector of the other; None: nothing is known of others.
         left: it left its lane before its turn, because another text's run answers it too.
     """
 

@@ -131,6 +131,7 @@ class ModelPool:
         if (loaded := model.pool) is not None:
             return loaded
         # What it took last time is what it will take.
+        await self._refuse_too_large(model)
         await self._make_room(model.known_memory_bytes, keep=model)
         pool = await model.load()
         if self._over_budget():
@@ -164,11 +165,13 @@ class ModelPool:
         Raises:
             ModelUnavailableError: that is so.
         """
+        if not self._settings.memory_budget_mib:
+            return
         preloaded = sum(self._models[name].memory_bytes for name in {*self._settings.preload} - {model.name})
-        if model.memory_bytes + preloaded <= self._settings.memory_budget_mib * MIB:
+        if model.known_memory_bytes + preloaded <= self._settings.memory_budget_mib * MIB:
             return
         refusal = (
-            f"model {model.name} takes {model.memory_bytes // MIB} MiB and the other preloaded ones {preloaded // MIB} MiB, "
+            f"model {model.name} takes {model.known_memory_bytes // MIB} MiB and the other preloaded ones {preloaded // MIB} MiB, "
             f"but encoder.memory_budget_mib is {self._settings.memory_budget_mib}"
         )
         logger.warning("%s", refusal)

@@ -154,9 +154,9 @@ class Schedule:
         call = _Call(answer, asyncio.get_running_loop().create_future(), missing=len(rows))
         call.queued = [QueuedText(call, row, texts[row], keys[row] if keys else None) for row in rows]
         self._calls.add(call)
-        self._lanes.put(call, role, [queued for queued in call.queued if not self._shared.follows(queued, role)])
-        self._dispatch()
         try:
+            self._lanes.put(call, role, [queued for queued in call.queued if not self._shared.follows(queued, role)])
+            self._dispatch()
             await call.done
         finally:
             self._calls.discard(call)
@@ -184,16 +184,25 @@ class Schedule:
         """Give every free thread a micro-batch while there are some."""
         for runner in self._free():
             batch = self._take(runner.roles)
-            if batch is not None:
+            if batch is None:
+                continue
+            try:
                 runner.running = asyncio.get_running_loop().run_in_executor(
                     runner.thread, runner.worker.forward, [queued.text for queued in batch.texts], batch.role
                 )
+            except RuntimeError as error:  # the system gives no thread
+                self._fail(batch.role, [queued for pair in self._ended(batch) for queued in (pair[0], *pair[1])], error)
+            else:
                 runner.running.add_done_callback(partial(self._ran, runner, batch, perf_counter_ns()))
 
     def _free(self) -> Iterator[_Runner]:
-        """Order the free threads: of idle workers first. A worker that is being replaced gets work only if all are."""
-        ready = [runner for runner in self._runners if runner.worker.state is ModelState.READY]
-        free = [runner for runner in ready or self._runners if runner.running is None]
+        """Order the free threads: of idle workers first. A worker that is being replaced gets work only if no other answers.
+
+        One that FAILED refuses at once, so with all lanes at its feet it would refuse all that another could answer soon.
+        """
+        states = [runner.worker.state for runner in self._runners]
+        best = next(state for state in (ModelState.READY, ModelState.LOADING, *states) if state in states)
+        free = [runner for runner in self._runners if runner.worker.state is best and runner.running is None]
         busy = [runner.worker for runner in self._runners if runner.running is not None]
         return iter(sorted(free, key=lambda runner: runner.worker in busy))
 
@@ -203,6 +212,7 @@ class Schedule:
         if batch is None:
             return None
         texts = []
+        in_batch = set(batch.texts)
         followers: set[QueuedText[_Call]] = set()
         for queued in batch.texts:
             # Two copies in one micro-batch: the second was found to follow the first.
@@ -211,7 +221,7 @@ class Schedule:
             texts.append(queued)
             for copy in self._shared.begin(queued, batch.role):
                 followers.add(copy)
-                if copy not in batch.texts:
+                if copy not in in_batch:
                     self._lanes.leave(copy, batch.role)
         for call in {queued.call for queued in texts}:
             call.begin_run()
@@ -221,9 +231,7 @@ class Schedule:
         self, runner: _Runner, batch: MicroBatch[_Call], started: int, ran: asyncio.Future[NDArray[np.float32]]
     ) -> None:
         runner.running = None
-        for call in {queued.call for queued in batch.texts}:
-            call.end_run()
-        answered = [(queued, self._shared.end(queued, batch.role)) for queued in batch.texts]
+        answered = self._ended(batch)
         try:
             vectors = ran.result()
             self._check(vectors, batch)
@@ -237,6 +245,12 @@ class Schedule:
                     follower.call.receive(follower.row, vector, shared=True)
         self._dispatch()
 
+    def _ended(self, batch: MicroBatch[_Call]) -> Sequence[tuple[QueuedText[_Call], Sequence[QueuedText[_Call]]]]:
+        """Note that a micro-batch runs no more; return its texts with the copies that followed each."""
+        for call in {queued.call for queued in batch.texts}:
+            call.end_run()
+        return [(queued, self._shared.end(queued, batch.role)) for queued in batch.texts]
+
     def _check(self, vectors: NDArray[np.float32], batch: MicroBatch[_Call]) -> None:
         if vectors.shape != (len(batch.texts), self._dimension):
             raise ValueError(f"the model gave an array of shape {vectors.shape}")
@@ -247,6 +261,8 @@ class Schedule:
         self.runs += 1
         self.run_seconds += seconds
         self.tokens_read += batch.tokens
+        if batch.tokens == 0:  # empty texts of a model without special tokens, which tell nothing of its speed
+            return
         rate = batch.tokens / seconds
         known = self._tokens_a_second.get(batch.role, rate)
         self._tokens_a_second[batch.role] = known + RATE_SMOOTHING * (rate - known)

@@ -50,6 +50,8 @@ class ServedModel:
         self._failed = False
         self._closed = False
         self._before = ModelCounters()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._description: ModelDescription | None = None
         self.pool: EncoderPool | None = None
         self.uses = 0
         """Calls that are on their way to the pool or in it."""
@@ -79,7 +81,7 @@ class ServedModel:
             name=self.name,
             is_default=is_default,
             state=self.state,
-            description=pool.description if pool else None,
+            description=self._description,
             detail=pool.health.detail if pool else self._detail,
             memory_bytes=self.memory_bytes,
             counters=_added(self._before, pool.counters) if pool else self._before,
@@ -107,12 +109,20 @@ class ServedModel:
         return await asyncio.shield(self._loading)
 
     async def unload(self, detail: str = "") -> None:
-        """End its workers, so that their memory is free; with a detail, the model counts as FAILED until its next load."""
-        pool, self.pool = self.pool, None
+        """End its workers, so that their memory is free; with a detail, the model counts as FAILED until its next load.
+
+        Whoever waits for it may go away: the workers end all the same.
+        """
+        pool = self.pool
         self._failed, self._detail = bool(detail), detail
-        if pool is not None:
-            self._before = _added(self._before, pool.counters)
-            await pool.close()
+        if pool is None:
+            return
+        counted = replace(_added(self._before, pool.counters), waiting_tokens={}, cache_bytes=self._cache.bytes)
+        self.pool, self._before = None, counted
+        closing = asyncio.create_task(pool.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     async def close(self) -> None:
         """End its workers, also those that are loading, for good."""
@@ -122,6 +132,7 @@ class ServedModel:
         if self._loading is not None:
             await asyncio.gather(self._loading, return_exceptions=True)
         await self.unload()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _load(self) -> EncoderPool:
         try:
@@ -145,6 +156,7 @@ class ServedModel:
                 cache=self._cache,
             )
             self.known_memory_bytes = self.pool.memory_bytes
+            self._description = self.pool.description
             found = self.pool.description
             logger.info("model %s is ready on %s, from %s", self.name, found.runtime, found.source)
             return self.pool

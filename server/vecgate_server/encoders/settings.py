@@ -97,7 +97,7 @@ class EncoderSettings:
     cache_mib: int = 64
     device: str = "cpu"
     micro_batch_tokens: int = 512
-    queue_tokens: int = 262_144
+    queue_tokens: int = 1_048_576
     cache_directory: Path | None = None
     hub_endpoint: str | None = None
     graph_directory: Path | None = None

@@ -19,7 +19,8 @@ class SharedTexts(Generic[Call]):
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[Role, bytes], list[QueuedText[Call]]] = {}
+        # Ordered sets: of one text there may be thousands of copies.
+        self._waiting: dict[tuple[Role, bytes], dict[QueuedText[Call], None]] = {}
         self._followers: dict[tuple[Role, bytes], list[QueuedText[Call]]] = {}
 
     def follows(self, queued: QueuedText[Call], role: Role) -> bool:
@@ -30,16 +31,16 @@ class SharedTexts(Generic[Call]):
         if followers is not None:
             followers.append(queued)
             return True
-        self._waiting.setdefault((role, queued.key), []).append(queued)
+        self._waiting.setdefault((role, queued.key), {})[queued] = None
         return False
 
     def forget(self, queued: QueuedText[Call], role: Role) -> None:
         """Leave out a text whose call is gone."""
         if queued.key is None:
             return
-        waiting = self._waiting.get((role, queued.key), [])
-        if queued in waiting:
-            waiting.remove(queued)
+        waiting = self._waiting.get((role, queued.key))
+        if waiting is not None:
+            waiting.pop(queued, None)
             if not waiting:
                 del self._waiting[role, queued.key]
 
@@ -47,7 +48,7 @@ class SharedTexts(Generic[Call]):
         """Note that a text's turn has come; return its waiting copies, which follow it from now on."""
         if queued.key is None:
             return ()
-        copies = [copy for copy in self._waiting.pop((role, queued.key), []) if copy is not queued]
+        copies = [copy for copy in self._waiting.pop((role, queued.key), {}) if copy is not queued]
         self._followers[role, queued.key] = copies
         return tuple(copies)
 

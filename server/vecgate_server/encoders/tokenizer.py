@@ -16,6 +16,7 @@ from vecgate_server.encoders.tokenized_text import TokenizedText
 # Word pieces of prose have 4 to 5 characters, so one prefix of this many for each token is nearly always enough.
 CHARACTERS_A_TOKEN = 8
 PREFIX_GROWTH = 4
+SHORT_CHARACTERS = 1_000
 LONG_QUERY = 4
 # Steps that treat each character, or each character with the combining marks after it, on its own.
 LOCAL_NORMALIZERS = frozenset({"BertNormalizer", "Lowercase"})
@@ -124,8 +125,8 @@ class TextTokenizer:
             prefixes = [whole[position][:prefix_characters] for position in unread]
             encodings = (
                 tokenizer.encode_batch(prefixes, add_special_tokens=add_special_tokens)
-                if len(prefixes) > 1
-                # A batch wakes threads, which takes a query longer than to be read.
+                if len(prefixes) > 1 or len(prefixes[0]) > SHORT_CHARACTERS
+                # A batch wakes threads, which takes a query longer than to be read; this holds the interpreter's lock.
                 else [tokenizer.encode(prefixes[0], add_special_tokens=add_special_tokens)]
             )
             for position, prefix, encoding in zip(unread, prefixes, encodings, strict=True):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import ModelDescription, Role
 
-LONGEST_CHARACTERS = 16_384
+LONGEST_CHARACTERS = 4_096
 """Longer texts are not looked for: hashing them would hold up the event loop."""
 KEY_BYTES = 16
 # An entry's key, objects and share of the table, as measured.

@@ -169,12 +169,15 @@ class ProcessWorker:
                     if self._closed:
                         link.kill()
                 loaded = link.await_loaded()
-            except (ModelUnavailableError, WorkerDiedError, OSError) as error:
+            except Exception as error:  # whatever it is, callers must not wait for ever
                 deaths += 1
                 with self._changed:
-                    self._link = None
-                    self.detail = str(error)
-                logger.warning("model %s has no worker: %s", self._name, error)
+                    failed, self._link = self._link, None
+                    self.detail = str(error) or type(error).__name__
+                if failed is not None:
+                    failed.kill()
+                expected = isinstance(error, ModelUnavailableError | WorkerDiedError | OSError)
+                logger.warning("model %s has no worker: %s", self._name, error, exc_info=not expected)
                 continue
             return (link if self._take(link, loaded) else None), deaths
 

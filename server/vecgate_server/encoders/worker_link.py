@@ -22,6 +22,8 @@ from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, packed
 from vecgate_server.errors import ModelUnavailableError
 
+logger = logging.getLogger(__name__)
+
 MODULE = "vecgate_server.encoders.worker_process"
 # What is sent and received are the messages of worker_messages.
 Channel: TypeAlias = "Connection[Any, Any]"
@@ -100,8 +102,8 @@ class WorkerLink:
         try:
             connection.send(packed(batch))
             answer = connection.recv()
-        except (EOFError, OSError) as error:
-            # Alive or not, it does not answer.
+        except Exception as error:
+            # Alive or not, it does not answer, or not in words that are understood.
             self.kill()
             raise WorkerDiedError(f"the worker of model {self._model} died") from error
         if isinstance(answer, ForwardFailed):
@@ -122,6 +124,9 @@ class WorkerLink:
             try:
                 message = self._control.recv()
             except (EOFError, OSError):
+                return None
+            except Exception:  # what it sends cannot be read, such as after the package was replaced on the disk
+                logger.exception("the worker of model %s is not understood", self._model)
                 return None
             if not isinstance(message, logging.LogRecord):
                 found: Loaded | NotLoaded = message

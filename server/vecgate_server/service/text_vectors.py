@@ -1,6 +1,6 @@
 """How the texts of an Upsert come by their vectors: the stored one where text and model are what they were, the encoder's otherwise.
 
-A vector depends on its text and model alone. So a stored one stays right even if the record is replaced or deleted before it is written
+What the same model made of the same text is a vector of it, whatever stood beside it then. So a stored one stays right even if the record is replaced or deleted before it is written
 again.
 """
 

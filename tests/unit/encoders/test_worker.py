@@ -119,7 +119,7 @@ def test_a_worker_answers_like_the_model_in_this_process(
     assert 20 << 20 < loaded.memory_bytes < 4 << 30
 
 
-def test_both_roles_may_run_at_once(loaded: ProcessWorker) -> None:
+def test_calls_of_both_roles_are_answered(loaded: ProcessWorker) -> None:
     expected = run(loaded)
     batches = {role: loaded.tokenizer.tokenize(TEXTS, role) for role in Role}
     with ThreadPoolExecutor(2) as threads:
