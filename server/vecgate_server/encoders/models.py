@@ -119,8 +119,13 @@ class ModelPool:
         if self._closed:
             raise ShuttingDownError("the models are being closed")
         model = self._model(name)
+        # In use, so that another load does not take it away before it is looked at.
+        model.uses += 1
         model.last_use = next(self._clock)
-        description = (await self._load(model)).description
+        try:
+            description = (await self._load(model)).description
+        finally:
+            model.uses -= 1
         if description.kind is not kind:
             raise ModelKindError(
                 f"model {name} is {KINDS_IN_WORDS[description.kind]}, and {KINDS_IN_WORDS[kind]} is needed here"

@@ -186,6 +186,7 @@ class EncoderPool:
         try:
             started = perf_counter_ns()
             tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
+            self._refuse_when_full(sum(map(len, tokenized)), role)
             truncated = np.array([text.truncated for text in tokenized], dtype=np.bool_)
             out = truncated if long_text is LongText.REFUSE else np.zeros_like(truncated)
             ran = await self._schedule.run(tokenized, role, np.flatnonzero(~out).tolist(), keys)
@@ -233,16 +234,20 @@ class EncoderPool:
         """Refuse a call that does not fit, before any work is spent on it; return the tokens reserved for it."""
         longest = self.description.max_tokens
         estimate = sum(min(longest, 2 + length // ESTIMATED_CHARACTERS_A_TOKEN) for length in lengths)
+        self._refuse_when_full(estimate, role)
+        self._estimated_tokens[role] += estimate
+        return estimate
+
+    def _refuse_when_full(self, tokens: int, role: Role) -> None:
+        """Refuse tokens that do not fit beside those that wait; a call that finds none waiting is always taken."""
         waiting = self.waiting_tokens(role)
-        if waiting and waiting + estimate > self._queue_tokens:
+        if waiting and waiting + tokens > self._queue_tokens:
             self._refused_calls += 1
             raise EncoderBusyError(
                 f"{waiting} tokens wait in the {role} queue of model {self.description.name}, which takes "
                 f"{self._queue_tokens}",
-                retry_after=self._schedule.drain_seconds(waiting + estimate - self._queue_tokens, role),
+                retry_after=self._schedule.drain_seconds(waiting + tokens - self._queue_tokens, role),
             )
-        self._estimated_tokens[role] += estimate
-        return estimate
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

@@ -63,13 +63,14 @@ class ServedModel:
     @property
     def memory_bytes(self) -> int:
         """What its workers take, as measured after they were loaded; 0 while it is not loaded."""
-        return self.pool.memory_bytes if self.pool else 0
+        pool = self.pool
+        return pool.memory_bytes if pool else 0
 
     @property
     def state(self) -> ModelState:
         """Whether it can answer now."""
-        if self.pool is not None:
-            return self.pool.health.state
+        if (pool := self.pool) is not None:
+            return pool.health.state
         if self._loading is not None:
             return ModelState.LOADING
         return ModelState.FAILED if self._failed else ModelState.AVAILABLE

@@ -25,6 +25,8 @@ TRIES = 2
 """Processes that a batch may run in; the second one dying of it too shows that others would as well."""
 STEADY_SECONDS = 60.0
 """A process that lived this long died by chance; its replacement comes at once."""
+PATIENT_DEATHS = 3
+"""Deaths in a row for which calls wait; from the next one on they are refused while the worker pauses."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 
@@ -185,7 +187,9 @@ class ProcessWorker:
         """Wait before the next process, not at all after the first death; False when the worker was closed."""
         seconds = min(FIRST_PAUSE_SECONDS * 2 ** min(deaths - 2, 10), LONGEST_PAUSE_SECONDS) if deaths > 1 else 0.0
         with self._changed:
-            if seconds:
+            if seconds and deaths <= PATIENT_DEATHS:
+                self._changed.wait_for(lambda: self._closed, seconds)
+            elif seconds:
                 self.state = ModelState.FAILED
                 self.detail = (
                     f"model {self._name}: its worker died {deaths} times in a row"

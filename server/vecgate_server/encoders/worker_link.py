@@ -25,6 +25,9 @@ from vecgate_server.errors import ModelUnavailableError
 logger = logging.getLogger(__name__)
 
 MODULE = "vecgate_server.encoders.worker_process"
+# A hundred times what a run takes on a slow machine: what takes longer is not under way.
+LONGEST_RUN_SECONDS = 60.0
+SECONDS_A_TOKEN = 0.02
 # What is sent and received are the messages of worker_messages.
 Channel: TypeAlias = "Connection[Any, Any]"
 
@@ -101,15 +104,15 @@ class WorkerLink:
         connection = self._roles[role]
         try:
             connection.send(packed(batch))
-            answer = connection.recv()
+            answer = _answer(connection, LONGEST_RUN_SECONDS + SECONDS_A_TOKEN * sum(map(len, batch)))
         except Exception as error:
             # Alive or not, it does not answer, or not in words that are understood.
+            logger.warning("worker %d of model %s: %s: %s", self.pid, self._model, type(error).__name__, error)
             self.kill()
             raise WorkerDiedError(f"the worker of model {self._model} died") from error
         if isinstance(answer, ForwardFailed):
             raise ModelUnavailableError(f"model {self._model} failed: {answer.kind}: {answer.message}")
-        vectors: NDArray[np.float32] = answer
-        return vectors
+        return answer
 
     def kill(self) -> None:
         """End the process with SIGKILL; it has nothing to save. Whoever waits for an answer gets WorkerDiedError."""
@@ -141,6 +144,19 @@ class WorkerLink:
             code = self._process.wait()
         self._control.close()
         return code
+
+
+def _answer(connection: Channel, seconds: float) -> NDArray[np.float32] | ForwardFailed:
+    """Receive a worker's answer.
+
+    Raises:
+        TimeoutError: none came within so many seconds.
+        Exception: the process is gone, or what it sent cannot be read.
+    """
+    if not connection.poll(seconds):
+        raise TimeoutError(f"no answer within {seconds:.0f} seconds")
+    answer: NDArray[np.float32] | ForwardFailed = connection.recv()
+    return answer
 
 
 def _pair() -> tuple[Channel, Channel]:

@@ -19,9 +19,13 @@ from queue import Queue
 from threading import Lock, Thread
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vecgate_server.encoders.base import ModelKind, Role
 from vecgate_server.encoders.runtime import Runtime
 from vecgate_server.encoders.runtime_choice import load_runtime
+from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, unpacked
 from vecgate_server.errors import ModelUnavailableError
 
@@ -74,7 +78,8 @@ class _ServerHandler(QueueHandler):
 
 
 def _log_to_server(control: Channel, job: Job) -> None:
-    logging.basicConfig(level=job.others_log_level, handlers=[_ServerHandler(control)])
+    # The server gives records their form.
+    logging.basicConfig(level=job.others_log_level, handlers=[_ServerHandler(control)], format="%(message)s")
     logging.getLogger(OWN_PACKAGE).setLevel(job.log_level)
 
 
@@ -107,19 +112,27 @@ def _warm(runtime: Runtime) -> None:
 
 
 def _serve(connection: Channel, role: Role, runtime: Runtime, turn: AbstractContextManager[Any]) -> None:
-    while True:
-        try:
+    """Answer batches until the server is gone. Any other end takes the whole process along, which is then replaced."""
+    try:
+        while True:
             batch = unpacked(connection.recv())
-        except EOFError:
-            return
-        answer: Any
-        try:
-            with turn:
-                answer = runtime.forward(batch, role)
-        except Exception as error:
-            logger.exception("model %s failed on %d texts", runtime.description.name, len(batch))
-            answer = ForwardFailed(type(error).__name__, str(error))
-        connection.send(answer)
+            connection.send(_forward(runtime, batch, role, turn))
+    except EOFError:
+        return
+    except BaseException:
+        logger.exception("model %s: the thread for %s broke", runtime.description.name, role)
+        os._exit(1)
+
+
+def _forward(
+    runtime: Runtime, batch: Sequence[TokenizedText], role: Role, turn: AbstractContextManager[Any]
+) -> NDArray[np.float32] | ForwardFailed:
+    try:
+        with turn:
+            return runtime.forward(batch, role)
+    except Exception as error:
+        logger.exception("model %s failed on %d texts", runtime.description.name, len(batch))
+        return ForwardFailed(type(error).__name__, str(error))
 
 
 def resident_bytes() -> int:

@@ -18,7 +18,7 @@ from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
 from vecgate_server.validate import argument_rules
-from vecgate_server.validate.vectors import read_vector
+from vecgate_server.validate.vectors import encoded_faults, read_vector
 
 VECTOR_ONLY = Fields(text=False, metadata=False, vector=True)
 
@@ -87,6 +87,8 @@ class SearchHandlers:
         clock.encoding = encoding.timings
         if long_text is LongText.REFUSE and encoding.truncated[0]:
             raise text_too_long("query.text", encoder.description)
+        for fault in encoded_faults(encoding.vectors, ["query.text"], located.spec.metric).values():
+            raise fault
         return QueryVector(
             encoding.vectors, encoded=encoded_text_to_wire(encoding, 0), model=model_ref_to_wire(encoder.description)
         )

@@ -17,6 +17,7 @@ from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
 from vecgate_server.validate import argument_rules
+from vecgate_server.validate.vectors import encoded_faults
 
 
 class SearchBatchHandlers:
@@ -72,6 +73,8 @@ class SearchBatchHandlers:
         response.model.CopyFrom(model_ref_to_wire(encoder.description))
         intake.vectors[rows] = encoding.vectors
         intake.encoded.update({row: encoded_text_to_wire(encoding, position) for position, row in enumerate(rows)})
+        faults = encoded_faults(encoding.vectors, [f"queries[{row}].query.text" for row in rows], located.spec.metric)
+        intake.fail({rows[at]: fault for at, fault in faults.items()})
         if long_text is LongText.REFUSE:
             intake.fail(
                 {

@@ -24,6 +24,7 @@ from vecgate_server.service.model_rules import bound_encoder, bound_model, text_
 from vecgate_server.service.record_intake import RecordIntake
 from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire
+from vecgate_server.validate.vectors import encoded_faults
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,12 @@ class TextVectors:
         stamps = await self._stamps(encoding, texts, encoder.description.fingerprint)
         intake.take_vectors(rows, encoding.vectors, stamps)
         too_long = np.flatnonzero(encoding.truncated).tolist() if self.long_text is LongText.REFUSE else []
-        refused = {rows[at]: text_too_long(f"records[{rows[at]}].text", encoder.description) for at in too_long}
+        refused: dict[int, VecgateError] = {
+            rows[at]: text_too_long(f"records[{rows[at]}].text", encoder.description) for at in too_long
+        }
+        paths = [f"records[{row}].text" for row in rows]
+        zeros = encoded_faults(encoding.vectors, paths, self.located.spec.metric)
+        refused |= {rows[at]: fault for at, fault in zeros.items()}
         intake.fail(refused)
         for at, row in enumerate(rows):
             if row not in refused:

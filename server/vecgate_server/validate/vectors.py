@@ -54,6 +54,19 @@ def read_vector(vector: Vector, path: str, *, dimension: int, metric: Metric) ->
     return row.reshape(1, dimension)
 
 
+def encoded_faults(vectors: FloatMatrix, paths: Sequence[str], metric: Metric) -> dict[int, InvalidArgumentError]:
+    """Return the faults of vectors, shape (n, dimension), that a model made of the texts at these paths, by row.
+
+    A model may give zeros for a text of which it knows no token. Rows of NaN, which stand for texts left out, have no fault.
+    """
+    if metric is not Metric.COSINE:
+        return {}
+    return {
+        row: ZeroVectorError.at(paths[row], "is encoded as zeros, which have no direction under COSINE")
+        for row in np.flatnonzero(~vectors.any(axis=1)).tolist()
+    }
+
+
 def _packed(vector: Vector, path: str, dimension: int) -> bytes:
     match vector.WhichOneof("encoding"):
         case "packed":

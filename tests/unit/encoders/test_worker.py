@@ -186,6 +186,7 @@ def test_a_batch_that_two_workers_died_with_is_given_up(
 def test_while_a_worker_that_dies_again_and_again_pauses_calls_are_refused_at_once(
     loaded: ProcessWorker, starter: CountedStarter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worker, "PATIENT_DEATHS", 1)
     monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 1000.0)
     monkeypatch.setattr(worker, "LONGEST_PAUSE_SECONDS", 1000.0)
     os.kill(starter.links[0].pid, signal.SIGKILL)

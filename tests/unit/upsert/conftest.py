@@ -37,6 +37,7 @@ from vecgate_server.service.write import WriteHandlers
 
 DIMENSION = 4
 MAX_TOKENS = 3
+UNKNOWN_WORD = "unknown"  # the model gives it zeros
 MODEL = ModelDescription(
     "counting", "sha256:aa", DIMENSION, MAX_TOKENS, "", "", normalized=False, runtime="none", source="test"
 )
@@ -46,6 +47,8 @@ SPEC = CollectionSpec("notes", DIMENSION, model=ModelBinding("counting", "sha256
 def vector_of(text: str, fingerprint: str = "sha256:aa") -> FloatVector:
     """Return what the model makes of a text, shape (DIMENSION,): it reads the first MAX_TOKENS words."""
     words = " ".join(text.split()[:MAX_TOKENS])
+    if words == UNKNOWN_WORD:
+        return np.zeros(DIMENSION, np.float32)
     seed = blake2b(f"{fingerprint} {words}".encode(), digest_size=8).digest()
     return np.random.default_rng(int.from_bytes(seed)).standard_normal(DIMENSION, np.float32)
 

@@ -272,3 +272,15 @@ async def test_a_record_deleted_between_the_read_and_the_write_is_stored_whole(
     assert (asked, response.stored_count) == ([], 1)
     (stored,) = await bench.stored("a")
     assert (stored.text, stored.vector.tobytes()) == ("one two", bench.vector_of("one two").tobytes())
+
+
+async def test_a_text_that_is_encoded_as_zeros_is_refused_alone_where_zeros_have_no_direction(bench: Any) -> None:
+    for _ in range(2):  # nothing is stored that the second one could reuse
+        response, asked = await bench.upsert(A, Record(id="z", text="unknown"))
+        error = response.outcomes[1].error
+        assert (error.reason, error.field_violations[0].field) == ("ZERO_VECTOR", "records[1].text")
+        assert (response.stored_count, response.failed_count) == (1, 1)
+        assert "unknown" in asked
+        a, z = await bench.stored("a", "z")
+        assert a is not None
+        assert z is None
