@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from typing_extensions import override
 
 from vecgate_backends.errors import (
     BackendUnavailableError,
@@ -13,6 +15,7 @@ from vecgate_backends.errors import (
 )
 from vecgate_backends.memory import MemoryBackend
 from vecgate_backends.records import CollectionSpec
+from vecgate_server import directory as directory_module
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import BackendStartError, Directory
 from vecgate_server.errors import BackendNotFoundError
@@ -22,6 +25,27 @@ UNBOUND = CollectionSpec("unbound", 3)
 
 def memory(name: str) -> ConfiguredBackend:
     return ConfiguredBackend(name, "memory", MemoryBackend(MemoryBackend.Options()))
+
+
+class DistantBackend(MemoryBackend):
+    """Away when the server starts; later it lists its collections when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(self.Options())
+        self._is_away = True
+        self.asked, self.may_answer = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    @override
+    async def start(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            raise BackendUnavailableError("it is away")
+
+    @override
+    async def list_collections(self) -> Sequence[CollectionSpec]:
+        self.asked.release()
+        await self.may_answer.acquire()
+        return await super().list_collections()
 
 
 @pytest.fixture
@@ -55,6 +79,26 @@ async def test_a_name_in_two_backends_is_refused_at_the_start() -> None:
         await each.opened.create_collection(UNBOUND)
     with pytest.raises(BackendStartError, match=r"'unbound' exists in backends '(one|two)' and '(one|two)'"):
         await Directory(backends, "one").open()
+
+
+async def test_a_backend_held_back_for_a_clash_of_names_answers_nobody_while_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(directory_module, "RETRY_SECONDS", 0.0)
+    near, distant = memory("near"), DistantBackend()
+    directory = Directory([near, ConfiguredBackend("distant", "memory", distant)], "near")
+    await directory.open()
+    try:
+        await near.opened.create_collection(UNBOUND)
+        for name in ("unbound", "other"):
+            await distant.create_collection(CollectionSpec(name, 3))
+        for why in ("it is away", "'unbound' exists in backends"):
+            await distant.asked.acquire()
+            with pytest.raises(BackendUnavailableError, match=why):
+                await directory.collection("other")
+            distant.may_answer.release()
+    finally:
+        await directory.close()
 
 
 def test_an_unknown_backend_is_told_with_the_known_ones(directory: Directory) -> None:

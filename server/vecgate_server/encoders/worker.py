@@ -178,6 +178,7 @@ class ProcessWorker:
                     self.detail = str(error) or type(error).__name__
                 if failed is not None:
                     failed.kill()
+                    failed.await_end()
                 expected = isinstance(error, ModelUnavailableError | WorkerDiedError | OSError)
                 logger.warning("model %s has no worker: %s", self._name, error, exc_info=not expected)
                 continue

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,60 @@ async def test_a_model_that_cannot_fit_beside_the_preloaded_ones_is_refused_with
         assert models.ready
     finally:
         await models.close()
+
+
+async def test_a_model_that_is_known_not_to_fit_is_refused_without_being_loaded_or_unloading_others(
+    tiny_model: Callable[..., Path],
+) -> None:
+    models, starter = await _models_of_100_mib(tiny_model, 150)
+    try:
+        starter.memory_mib = 200
+        with pytest.raises(ModelUnavailableError, match="tiny-1 takes 200 MiB"):
+            await models.encoder("tiny-1")
+        starter.memory_mib = 100
+        await models.encoder("tiny-0")
+        with pytest.raises(ModelUnavailableError, match=r"tiny-1 takes 200 MiB .* is 150"):
+            await models.encoder("tiny-1")
+        assert len(starter.started) == 2
+        states = _states(models)
+        assert (states["tiny-0"], states["tiny-1"]) == (ModelState.READY, ModelState.FAILED)
+    finally:
+        await models.close()
+
+
+async def test_an_unloaded_model_keeps_its_description(tiny_model: Callable[..., Path]) -> None:
+    models, _ = await _models_of_100_mib(tiny_model, 100)
+    try:
+        description = (await models.encoder("tiny-0")).description
+        await models.encoder("tiny-1")
+        (status, *_) = models.statuses()
+        assert (status.state, status.memory_bytes) == (ModelState.AVAILABLE, 0)
+        assert status.description == description
+    finally:
+        await models.close()
+
+
+async def test_an_unloaded_model_ends_its_workers_though_who_made_it_do_so_is_gone(
+    tiny_model: Callable[..., Path],
+) -> None:
+    models, starter = await _models_of_100_mib(tiny_model, 100)
+    # Workers are ended in this thread, which is busy at first.
+    thread, may_end = ThreadPoolExecutor(1), threading.Event()
+    asyncio.get_running_loop().set_default_executor(thread)
+    try:
+        await models.encoder("tiny-0")
+        busy = thread.submit(may_end.wait, 30)
+        leaves = asyncio.create_task(models.encoder("tiny-1"))
+        while _states(models)["tiny-0"] is ModelState.READY:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        assert leaves.cancelled()
+        may_end.set()
+        assert await asyncio.wrap_future(busy)
+    finally:
+        await models.close()
+    assert starter.started[0].closed.is_set()
 
 
 async def test_a_model_in_use_is_unloaded_only_after_its_calls(tiny_model: Callable[..., Path]) -> None:

@@ -16,7 +16,7 @@ from vecgate_server.encoders.base import LongText, ModelDescription, ModelState,
 from vecgate_server.encoders.pool import EncoderPool
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.vector_cache import VectorCache
-from vecgate_server.errors import ModelUnavailableError
+from vecgate_server.errors import EncoderBusyError, ModelUnavailableError
 
 MAX_TOKENS = 8
 
@@ -82,7 +82,9 @@ class SteppedCrossEncoder(SteppedWorker):
 
 
 def expected(texts: Sequence[str]) -> NDArray[np.float32]:
-    return np.array([[ord(text[0]), len(text[:MAX_TOKENS])] for text in texts], np.float32).reshape(len(texts), 2)
+    return np.array([[ord(text[:1] or "\0"), len(text[:MAX_TOKENS])] for text in texts], np.float32).reshape(
+        len(texts), 2
+    )
 
 
 def words(letter: str, count: int) -> list[str]:
@@ -156,6 +158,34 @@ async def test_a_replica_that_is_being_replaced_gets_nothing_while_another_answe
         assert pool.health == (ModelState.LOADING, "")
         dead.state, dead.detail = ModelState.FAILED, "it died first"
         assert pool.health == (ModelState.FAILED, "it died first")
+
+
+async def test_a_replica_that_cannot_be_replaced_gets_nothing_while_another_comes_back() -> None:
+    failed, returning = SteppedWorker(stepped=False), SteppedWorker()
+    failed.state, failed.failure = ModelState.FAILED, ModelUnavailableError("it died")
+    returning.state = ModelState.LOADING
+    async with pool_of(failed, returning) as pool:
+        queries = [asyncio.create_task(pool.encode([letter], Role.QUERY)) for letter in "abcde"]
+        await until(lambda: returning.inside)
+        returning.step(Role.QUERY, 2)
+        for query, letter in zip(queries, "abcde", strict=True):
+            np.testing.assert_array_equal((await query).vectors, expected(letter))
+        assert failed.runs == []
+
+
+async def test_after_runs_of_no_tokens_a_full_lane_still_refuses_calls_with_a_time_to_retry() -> None:
+    worker = SteppedWorker()
+    async with pool_of(worker) as pool:
+        worker.step(Role.DOCUMENT)
+        assert (await pool.encode([""], Role.DOCUMENT)).tokens.tolist() == [0]
+        bulk = asyncio.create_task(pool.encode(words("d", 1_250), Role.DOCUMENT))
+        await until(lambda: pool.waiting_tokens(Role.DOCUMENT) == 1_248 * MAX_TOKENS)
+        with pytest.raises(EncoderBusyError) as refused:
+            await pool.encode(words("e", 100), Role.DOCUMENT)
+        assert refused.value.retry_after is not None
+        assert refused.value.retry_after > 0
+        worker.step(Role.DOCUMENT, 1_000)
+        await bulk
 
 
 async def test_queries_that_come_while_the_query_thread_is_busy_share_a_run() -> None:
@@ -250,6 +280,25 @@ async def test_a_call_that_leaves_takes_a_shared_text_from_nobody(leaving: int) 
         worker.step(Role.DOCUMENT, 2)
         await first
         np.testing.assert_array_equal((await sharing[1 - leaving]).vectors, expected("x"))
+        assert worker.runs == [["a"], ["x"]]
+
+
+async def test_one_of_many_calls_of_equal_texts_leaves_and_the_others_are_answered() -> None:
+    worker = SteppedWorker()
+    async with pool_of(worker) as pool:
+        first = asyncio.create_task(pool.encode(["a"], Role.DOCUMENT))
+        await until(lambda: worker.inside)
+        sharing = [asyncio.create_task(pool.encode(["x"] * 20, Role.DOCUMENT)) for _ in range(20)]
+        await until(lambda: pool.waiting_tokens(Role.DOCUMENT) == 400)
+        leaves = sharing.pop(10)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        assert pool.waiting_tokens(Role.DOCUMENT) == 380
+        worker.step(Role.DOCUMENT, 2)
+        for call in (first, *sharing):
+            await call
+        for call in sharing:
+            np.testing.assert_array_equal(call.result().vectors, expected("x" * 20))
         assert worker.runs == [["a"], ["x"]]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -179,6 +180,30 @@ def test_without_special_tokens_none_are_read_or_counted() -> None:
     assert (empty.counted, exact.counted, long.counted) == (0, 3, 4)
     assert (exact.truncated, long.truncated) == (False, True)
     assert long.token_ids.tolist() == [PIECES.index(piece) for piece in "aba"]
+
+
+class RecordingTokenizer:
+    """A tokenizer that remembers which of its methods read a text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.readings: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:  # the types of what it wraps
+        if name.startswith("encode"):
+            self.readings.append(name)
+        return getattr(self._tokenizer, name)
+
+
+@pytest.mark.parametrize(("text", "reading"), [("a b", "encode"), ("a " * 1_000, "encode_batch")])
+def test_a_long_text_is_read_by_what_releases_the_lock_of_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch, text: str, reading: str
+) -> None:
+    tokenizer = TextTokenizer(_word_pieces(), max_tokens=512, prompts={})
+    recording = RecordingTokenizer(tokenizer._tokenizer)
+    monkeypatch.setattr(tokenizer, "_tokenizer", recording)
+    tokenizer.tokenize([text], Role.DOCUMENT)
+    assert recording.readings == [reading]
 
 
 def test_a_tokenizer_needs_none_of_the_libraries_that_run_models() -> None:

@@ -43,12 +43,16 @@ def model(tiny_model: Callable[..., Path]) -> ModelSettings:
 
 
 class CountedStarter:
-    """Starts real processes and remembers them; the next ones end of the first batch, or seem to run another model."""
+    """Starts real processes and remembers them.
+
+    The next ones end of the first batch, or seem to run another model, or what they say once they are loaded cannot be read.
+    """
 
     def __init__(self) -> None:
         self.links: list[WorkerLink] = []
         self.kill_at_work = 0
         self.other_model = False
+        self.unreadable = 0
 
     def __call__(self, model: ModelSettings, settings: EncoderSettings) -> WorkerLink:
         self.links.append(SabotagedLink(model, settings, self))
@@ -63,6 +67,9 @@ class SabotagedLink(WorkerLink):
     @override
     def await_loaded(self) -> Loaded:
         loaded = super().await_loaded()
+        if self._starter.unreadable:
+            self._starter.unreadable -= 1
+            raise ModuleNotFoundError("No module named 'renamed'")  # as after the package was replaced on the disk
         if self._starter.other_model:
             return replace(loaded, description=replace(loaded.description, fingerprint="sha256:other"))
         return loaded
@@ -196,6 +203,21 @@ def test_while_a_worker_that_dies_again_and_again_pauses_calls_are_refused_at_on
     with pytest.raises(ModelUnavailableError, match="tiny: its worker died 2 times in a row"):
         run(loaded)
     assert loaded.memory_bytes == 0
+
+
+def test_a_replacement_that_is_not_understood_counts_as_a_death_and_the_next_one_serves(
+    loaded: ProcessWorker, starter: CountedStarter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 0.05)
+    expected = run(loaded)
+    starter.unreadable = 1
+    os.kill(starter.links[0].pid, signal.SIGKILL)
+    until(lambda: loaded.restarts == 1 or not loaded._watcher.is_alive())
+    assert loaded.state is ModelState.READY
+    np.testing.assert_array_equal(run(loaded), expected)
+    assert len(starter.links) == 3
+    until(lambda: gone(starter.links[1].pid))
+    assert "model tiny has no worker: No module named 'renamed'" in caplog.text
 
 
 def test_a_replacement_that_runs_another_model_is_refused(loaded: ProcessWorker, starter: CountedStarter) -> None:
