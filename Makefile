@@ -53,7 +53,7 @@ conformance: $(READY) ## Run the conformance suite on every backend that is avai
 	@$(BIN)/python -m pytest $(CONFORMANCE) $(PYTEST_ARGS)
 
 conformance-data: $(READY) ## Compare the backends on 10,000 WordNet definitions and 200 filtered queries
-	@$(BIN)/python tests/conformance/wordnet_records.py "$(CONFORMANCE_RECORDS)"
+	@$(BIN)/python -m benchmarks.wordnet_records "$(CONFORMANCE_RECORDS)"
 	@$(BIN)/python -m pytest $(CONFORMANCE) -k TestAgreement --conformance-recall=0.97 --conformance-records="$(CONFORMANCE_RECORDS)" $(PYTEST_ARGS)
 
 matrix: $(READY) ## Run the conformance suite and write the capability matrix of the README

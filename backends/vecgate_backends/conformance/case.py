@@ -66,4 +66,4 @@ class Case:
     @property
     def title(self) -> str:
         """Its id, and that it is emulated if it is: how results name it."""
-        return f"{self.id} (emulated)" if self.emulated else self.id
+        return f"{self.id} (emulated)" if self.emulated and "emulated" not in self.id else self.id

@@ -1,15 +1,13 @@
-"""Encode WordNet definitions into the file that `--conformance-records` takes: `python tests/conformance/wordnet_records.py FILE`.
+"""Encode WordNet definitions into the file that `--conformance-records` takes: `python -m benchmarks.wordnet_records FILE`.
 
-The definitions are read from VECGATE_TEST_DATA, or ../shared/data beside the repository, and encoded with all-MiniLM-L6-v2 on
+The definitions are read from the folder of larger data and encoded with all-MiniLM-L6-v2 on
 sentence-transformers. A file that is there is kept, so that the encoding runs once.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
 import random
 import sys
 from pathlib import Path
@@ -17,26 +15,30 @@ from typing import Any
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from benchmarks.datasets import DatasetMissingError, data_folder, read_lines
+from vecgate_server.encoders.locate import locate
+
 MODEL = "all-MiniLM-L6-v2"
 SEED = 4
 
 
 def synsets(folder: Path, count: int) -> list[dict[str, Any]]:
-    """Draw synsets, in an order that the seed fixes."""
+    """Draw synsets, in an order that the seed fixes.
+
+    Raises:
+        DatasetMissingError: the file is not in the folder.
+    """
     path = folder / "wordnet" / "synsets.jsonl.gz"
     if not path.is_file():
-        sys.exit(f"{path} is missing; VECGATE_TEST_DATA names the folder of larger data")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+        raise DatasetMissingError(f"{path} is missing: VECGATE_TEST_DATA names the folder of larger data")
+    rows = list(read_lines(path))
     return random.Random(SEED).sample(rows, count)
 
 
 def encode(texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return one vector of length 1 a text, shape (texts, 384)."""
-    from sentence_transformers import SentenceTransformer
-
-    from vecgate_server.encoders.locate import locate
+    # Slow to import, and not needed when the file is there.
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
     model = SentenceTransformer(str(locate(MODEL).directory), device="cpu")
     vectors = model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=sys.stderr.isatty())
@@ -70,8 +72,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.file.is_file():
         return
-    folder = Path(os.environ.get("VECGATE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    write(arguments.file, folder, arguments.records, arguments.queries)
+    try:
+        write(arguments.file, data_folder(), arguments.records, arguments.queries)
+    except DatasetMissingError as missing:
+        sys.exit(str(missing))
 
 
 if __name__ == "__main__":
