@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types protos client test-interop test-hub bench-encoder build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-hub bench-encoder build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -8,6 +8,11 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+# A long run: make conformance CONFORMANCE_EXAMPLES=500 CONFORMANCE_STEPS=40 (a fifth of the examples where a backend is emulated).
+CONFORMANCE_EXAMPLES ?=
+CONFORMANCE_STEPS ?=
+# Encoded once, then kept here.
+CONFORMANCE_RECORDS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vecgate/wordnet-10000.npz
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +43,21 @@ demo: $(READY) ## Start a server, index 1,000 abstracts, ask questions, restart,
 
 test: $(READY) ## Run the test suite (pip only)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+CONFORMANCE := -p vecgate_backends.conformance.plugin --conformance tests/conformance --timeout=7200 \
+    $(if $(CONFORMANCE_EXAMPLES),--conformance-examples=$(CONFORMANCE_EXAMPLES)) $(if $(CONFORMANCE_STEPS),--conformance-steps=$(CONFORMANCE_STEPS))
+# The matrix tells what everybody can see again: what needs a vendor's server is left out.
+WITHOUT_VENDORS := env -u VECGATE_TEST_QDRANT_URL -u PINECONE_API_KEY
+
+conformance: $(READY) ## Run the conformance suite on every backend that is available here, and count by feature
+	@$(BIN)/python -m pytest $(CONFORMANCE) $(PYTEST_ARGS)
+
+conformance-data: $(READY) ## Compare the backends on 10,000 WordNet definitions and 200 filtered queries
+	@$(BIN)/python -m benchmarks.wordnet_records "$(CONFORMANCE_RECORDS)"
+	@$(BIN)/python -m pytest $(CONFORMANCE) -k TestAgreement --conformance-recall=0.97 --conformance-records="$(CONFORMANCE_RECORDS)" $(PYTEST_ARGS)
+
+matrix: $(READY) ## Run the conformance suite and write the capability matrix of the README
+	@$(WITHOUT_VENDORS) $(BIN)/python -m pytest $(CONFORMANCE) --conformance-write-matrix=README.md $(PYTEST_ARGS)
 
 lint: $(READY) ## Check style and layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo

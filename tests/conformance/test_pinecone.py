@@ -50,4 +50,4 @@ def pinecone(directory: Path) -> Backend:
     return PineconeBackend(PineconeOptions(api_key=SecretStr(key), controller_url=emulator().url))
 
 
-CASES = [Case("pinecone-emulated", pinecone, examples=8)]
+CASES = [Case("pinecone-emulated", pinecone, emulated=True, examples=8)]

@@ -64,6 +64,6 @@ def real(directory: Path) -> Backend:
 
 
 CASES = [
-    Case("qdrant-emulated", emulated, examples=4),
+    Case("qdrant-emulated", emulated, emulated=True, examples=4),
     *([Case("qdrant", real), Case("qdrant-flat", real, index=FlatIndex())] if REAL_SERVER else []),
 ]

@@ -11,6 +11,7 @@ import pytest
 
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)))
 
+from vecgate_backends.conformance.agreement import TestAgreement
 from vecgate_backends.conformance.case import Case, Gap, GapKind
 from vecgate_backends.conformance.concurrency import TestConcurrency
 from vecgate_backends.conformance.encoding_stamps import TestEncodingStamps
@@ -33,6 +34,7 @@ __all__ = [
     "Case",
     "Gap",
     "GapKind",
+    "TestAgreement",
     "TestBackend",
     "TestCollections",
     "TestConcurrency",

@@ -49,6 +49,8 @@ class Case:
         settle: waits until the background work queued so far is done, so that tests also see the state after it.
         gaps: "TestClass.test_name" → the gap.
         examples: how many random cases a property test tries.
+        steps: how many operations a random history has at most.
+        emulated: it runs against a stand-in of the vendor's engine; results say so.
     """
 
     id: str
@@ -58,3 +60,10 @@ class Case:
     settle: Callable[[Any], Awaitable[None]] = settled_at_once
     gaps: Mapping[str, Gap] = field(default_factory=dict)
     examples: int = 20
+    steps: int = 12
+    emulated: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its id, and that it is emulated if it is: how results name it."""
+        return f"{self.id} (emulated)" if self.emulated and "emulated" not in self.id else self.id

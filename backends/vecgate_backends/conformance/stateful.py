@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from hypothesis import given, note, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from vecgate_backends.conformance.case import Case
 from vecgate_backends.conformance.material import list_all, random_vectors, typed
@@ -59,20 +60,37 @@ async def check_namespace(collection: Collection, namespace: str, records: dict[
                 assert typed(record.metadata) == typed(chosen[record.id].metadata)
 
 
-async def run_history(case: Case, directory: Path, metric: Metric, history: list[Operation], node: Filter) -> None:
-    """Apply a history to a fresh store, and check both namespaces after each step."""
-    store = Store(case, directory)
-    await store.backend.start()
-    try:
-        await store.create(NAME, metric=metric)
-        model: Model = {namespace: {} for namespace in NAMESPACES}
-        for operation in history:
-            await operation.apply(store, model)
-            collection = await store.backend.collection(NAME)
-            for namespace in NAMESPACES:
-                await check_namespace(collection, namespace, model[namespace], node)
-    finally:
-        await store.backend.close()
+class Histories(RuleBasedStateMachine):
+    """One history on a fresh store; after each step both namespaces are checked."""
+
+    def __init__(self, case: Case, directory: Path, runner: asyncio.Runner) -> None:
+        super().__init__()
+        directory.mkdir()
+        self._store = Store(case, directory)
+        self._runner = runner
+        self._model: Model = {namespace: {} for namespace in NAMESPACES}
+        runner.run(self._store.backend.start())
+
+    @initialize(metric=st.sampled_from(Metric), node=conditions)
+    def create(self, metric: Metric, node: Filter) -> None:
+        """Create the collection; every check searches with this condition too."""
+        self._node = node
+        self._runner.run(self._store.create(NAME, metric=metric))
+
+    @rule(operation=operations)
+    def step(self, operation: Operation) -> None:
+        """Do one thing to the store and to the model."""
+        self._runner.run(operation.apply(self._store, self._model))
+        self._runner.run(self._check())
+
+    def teardown(self) -> None:
+        """Close the store, whatever became of the history."""
+        self._runner.run(self._store.backend.close())
+
+    async def _check(self) -> None:
+        collection = await self._store.backend.collection(NAME)
+        for namespace in NAMESPACES:
+            await check_namespace(collection, namespace, self._model[namespace], self._node)
 
 
 class TestHistories:
@@ -80,14 +98,9 @@ class TestHistories:
 
     def test_after_any_history_everything_readable_agrees_with_the_model(self, case: Case, tmp_path: Path) -> None:
         directories = (tmp_path / str(number) for number in range(1_000_000))
+        bounds = settings(max_examples=case.examples, stateful_step_count=case.steps, deadline=None)
         with asyncio.Runner() as runner:
-
-            @settings(max_examples=case.examples, deadline=None)
-            @given(st.sampled_from(Metric), st.lists(operations, min_size=1, max_size=15), conditions)
-            def agrees(metric: Metric, history: list[Operation], node: Filter) -> None:
-                directory = next(directories)
-                directory.mkdir()
-                note(f"in {directory}")
-                runner.run(run_history(case, directory, metric, history, node))
-
-            agrees()
+            run_state_machine_as_test(
+                lambda: Histories(case, next(directories), runner),  # type: ignore[arg-type]  # any factory will do
+                settings=bounds,
+            )

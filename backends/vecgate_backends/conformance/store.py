@@ -16,6 +16,7 @@ class Store:
     def __init__(self, case: Case, directory: Path) -> None:
         self.case = case
         self.backend: Backend = case.build(directory)
+        self.refusals: list[str] = []
         self._directory = directory
 
     async def reopen(self) -> None:
@@ -27,6 +28,10 @@ class Store:
     async def settle(self) -> None:
         """Wait until background work is done."""
         await self.case.settle(self.backend)
+
+    def note_refusal(self, what: str) -> None:
+        """Tell the report that a test was passed by a refusal: the capabilities deny what it is about."""
+        self.refusals.append(what)
 
     async def create(
         self, name: str = "things", *, metric: Metric = Metric.COSINE, dimension: int = DIMENSION
