@@ -188,10 +188,16 @@ def test_a_model_that_is_nowhere_is_told_in_one_sentence(tmp_path: Path) -> None
 @pytest.mark.model
 async def test_sigterm_finishes_the_calls_in_flight_and_exits_0(start_server: Any) -> None:
     server = start_server(MEMORY | {"models": {}})
-    request = EncodeRequest(texts=["A sentence of some length, again and again."] * 40, role=ROLE_DOCUMENT)
+    # No two texts are equal, or one run of the model would answer all calls at once.
+    requests = [
+        EncodeRequest(
+            texts=[f"Sentence {row} of call {call}, of some length." for row in range(40)], role=ROLE_DOCUMENT
+        )
+        for call in range(8)
+    ]
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub = VectorSearchServiceStub(channel)
-        calls = [asyncio.ensure_future(stub.Encode(request)) for _ in range(8)]
+        calls = [asyncio.ensure_future(stub.Encode(request)) for request in requests]
         # All travel on one connection: when the first is answered, the others are in the server's hands.
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         assert not all(call.done() for call in calls)

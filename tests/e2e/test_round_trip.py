@@ -377,7 +377,7 @@ async def test_a_collection_remembers_its_model(model_stub: VectorSearchServiceA
 async def test_the_server_says_what_runs_a_model_and_why(model_stub: VectorSearchServiceAsyncStub) -> None:
     default = (await model_stub.ListModels(ListModelsRequest())).models[0]
     assert default.runtime == "onnx"
-    assert re.search(r"^package .*; ONNX Runtime [\d.]+, cosine to torch at least 1\.0+$", default.detail)
+    assert re.search(r"^package .*; ONNX Runtime [\d.]+, fp32, cosine to torch at least 1\.0+$", default.detail)
 
 
 async def test_the_server_says_what_it_is(model_stub: VectorSearchServiceAsyncStub) -> None:
