@@ -34,8 +34,10 @@ PAUSE_SECONDS = 1.0
 """When a caller may come back if Pinecone named no time."""
 
 
-class RequestTooLargeError(InvalidArgumentError):
-    """One request is larger than Pinecone takes; a smaller part of it may pass."""
+class RecordTooLargeError(InvalidArgumentError):
+    """One request is larger than Pinecone takes. The writer sends its parts; what is left is one record that is too large."""
+
+    reason = "RECORD_TOO_LARGE"
 
 
 _BY_STATUS: Mapping[int, type[VecgateError]] = MappingProxyType(
@@ -45,7 +47,7 @@ _BY_STATUS: Mapping[int, type[VecgateError]] = MappingProxyType(
         404: MissingError,
         409: ExistsError,
         412: PreconditionError,
-        413: RequestTooLargeError,
+        413: RecordTooLargeError,
         429: ExhaustedError,
     }
 )

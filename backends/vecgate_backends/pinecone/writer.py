@@ -15,7 +15,7 @@ from vecgate_backends.pinecone.index_requests import IndexRequests
 from vecgate_backends.pinecone.record_codec import EncodedRecord, encode_record
 from vecgate_backends.pinecone.shared_lock import SharedLock
 from vecgate_backends.pinecone.upsert_requests import requests_of
-from vecgate_backends.pinecone.vendor_errors import RequestTooLargeError
+from vecgate_backends.pinecone.vendor_errors import RecordTooLargeError
 from vecgate_backends.pinecone.visibility import Visibility
 from vecgate_backends.records import Metric, Record, RecordBatch, WriteMode
 
@@ -133,7 +133,7 @@ class Writer:
         """Send one request, in halves if it is larger than Pinecone takes after all."""
         try:
             return [(run, await self._requests.upsert(namespace, run))]
-        except RequestTooLargeError as fault:
+        except RecordTooLargeError as fault:
             if len(run) == 1:
                 return [(run, fault)]
             middle = len(run) // 2
