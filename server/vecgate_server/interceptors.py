@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from secrets import token_hex
 from typing import Any, Never, TypeAlias, cast
 
 import grpc
@@ -243,4 +243,4 @@ def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_RULE.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return token_hex(16)

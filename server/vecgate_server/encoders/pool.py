@@ -187,12 +187,12 @@ class EncoderPool:
             started = perf_counter_ns()
             tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
             self._refuse_when_full(sum(map(len, tokenized)), role)
-            truncated = np.array([text.truncated for text in tokenized], dtype=np.bool_)
-            out = truncated if long_text is LongText.REFUSE else np.zeros_like(truncated)
-            ran = await self._schedule.run(tokenized, role, np.flatnonzero(~out).tolist(), keys)
+            refuses = long_text is LongText.REFUSE
+            out = [refuses and text.truncated for text in tokenized]
+            ran = await self._schedule.run(tokenized, role, [row for row, left in enumerate(out) if not left], keys)
         finally:
             self.calls -= 1
-        if keys:
+        if keys and self._cache.capacity_bytes:
             self._keep(ran.vectors, tokenized, out, keys)
         queue_ns = perf_counter_ns() - started - tokenize_ns - ran.encode_ns
         return _Answer(
@@ -200,7 +200,7 @@ class EncoderPool:
             tokens=np.array(
                 [text.counted if left else len(text) for text, left in zip(tokenized, out, strict=True)], np.int32
             ),
-            truncated=truncated,
+            truncated=np.array([text.truncated for text in tokenized], np.bool_),
             shared=ran.shared,
             timings=EncodeTimings(queue_ns=queue_ns, tokenize_ns=tokenize_ns, encode_ns=ran.encode_ns),
         )
@@ -209,7 +209,7 @@ class EncoderPool:
         self,
         vectors: NDArray[np.float32],
         tokenized: Sequence[TokenizedText],
-        out: NDArray[np.bool_],
+        out: Sequence[bool],
         keys: Sequence[bytes | None],
     ) -> None:
         for row, (key, text) in enumerate(zip(keys, tokenized, strict=True)):

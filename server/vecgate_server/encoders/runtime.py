@@ -1,7 +1,8 @@
-"""The contracts of what runs a model's forward pass, without queues or asyncio: a runtime, and a worker that holds one."""
+"""The contracts of what runs a model's forward pass, without queues: a runtime, and a worker that holds one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -45,13 +46,28 @@ class Runtime(Protocol):
         """
 
 
-class Worker(Runtime, Protocol):
-    """A runtime that is loaded once it stands here, and is replaced when it breaks down. Its properties never block.
+class Worker(Protocol):
+    """A runtime that is loaded once it stands here, and is replaced when it breaks down. Its properties never block."""
 
-    forward() blocks while the runtime is being replaced, and may be called by one thread for each role at a time. Then it
-    raises ModelUnavailableError if the worker died twice of the batch or cannot be replaced now, ShuttingDownError once the
-    worker is closed, and whatever the model itself fails with.
-    """
+    @property
+    def description(self) -> ModelDescription:
+        """What the model is."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into the model's tokens."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether queries may run beside documents."""
+
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
+        """Have a batch run; see Runtime.forward. Called on the event loop; one for each role at a time.
+
+        While the runtime is being replaced, the batch waits for it. The future fails with ModelUnavailableError if the worker
+        died twice of the batch or cannot be replaced now, with ShuttingDownError once the worker is closed, and with whatever
+        the model itself fails with.
+        """
 
     def load(self) -> None:
         """Load and warm the model; description and tokenizer are there from then on. Blocks.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter_ns
@@ -80,20 +79,19 @@ class _Call:
 
 @dataclass(eq=False, slots=True)
 class _Runner:
-    """A thread that waits for one worker, for the roles it serves, and what it waits for now."""
+    """A place for one micro-batch on a worker, the roles it is for, and what runs there now."""
 
     worker: Worker
     roles: Sequence[Role]
-    thread: ThreadPoolExecutor
     running: asyncio.Future[NDArray[np.float32]] | None = None
 
 
 class Schedule:
     """Runs the texts of calls in micro-batches; all bookkeeping happens on the event loop.
 
-    A worker that can runs queries and documents side by side, in a thread each; another has one thread, which takes queries
-    first. A free thread takes the next micro-batch at once: so what comes while all are busy is coalesced, and what finds one
-    idle starts without delay.
+    A worker that can runs queries and documents side by side, and has a runner for each; another has one runner, which takes
+    queries first. A free runner takes the next micro-batch at once: so what comes while all are busy is coalesced, and what
+    finds one idle starts without delay.
     """
 
     def __init__(self, workers: Sequence[Worker], *, micro_batch_tokens: int) -> None:
@@ -124,8 +122,8 @@ class Schedule:
         rate = self._tokens_a_second.get(role)
         if rate is None:
             return UNKNOWN_RETRY_SECONDS
-        threads = sum(role in runner.roles for runner in self._runners)
-        return min(max(tokens / (rate * threads), SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+        runners = sum(role in runner.roles for runner in self._runners)
+        return min(max(tokens / (rate * runners), SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
 
     async def run(
         self,
@@ -164,15 +162,13 @@ class Schedule:
         return Vectors(answer.vectors, answer.shared, call.encode_ns)
 
     async def close(self) -> None:
-        """Fail what waits with ShuttingDownError, and wait for the threads; closing the workers ends what they wait for."""
+        """Fail what waits with ShuttingDownError, and wait for what runs; closing the workers ends it."""
         self._closed = True
         for call in list(self._calls):
             self._lanes.drop(call)
             call.fail(ShuttingDownError(f"model {self._name} is being closed"))
         running = [runner.running for runner in self._runners if runner.running is not None]
         await asyncio.gather(*running, return_exceptions=True)
-        for runner in self._runners:
-            runner.thread.shutdown(wait=False)
 
     def _drop(self, call: _Call, role: Role) -> None:
         """Forget what waits of a call: all of it after a cancellation, nothing after success."""
@@ -181,22 +177,16 @@ class Schedule:
             self._shared.forget(queued, role)
 
     def _dispatch(self) -> None:
-        """Give every free thread a micro-batch while there are some."""
+        """Give every free runner a micro-batch while there are some."""
         for runner in self._free():
             batch = self._take(runner.roles)
             if batch is None:
                 continue
-            try:
-                runner.running = asyncio.get_running_loop().run_in_executor(
-                    runner.thread, runner.worker.forward, [queued.text for queued in batch.texts], batch.role
-                )
-            except RuntimeError as error:  # the system gives no thread
-                self._fail(batch.role, [queued for pair in self._ended(batch) for queued in (pair[0], *pair[1])], error)
-            else:
-                runner.running.add_done_callback(partial(self._ran, runner, batch, perf_counter_ns()))
+            runner.running = runner.worker.forward([queued.text for queued in batch.texts], batch.role)
+            runner.running.add_done_callback(partial(self._ran, runner, batch, perf_counter_ns()))
 
     def _free(self) -> Iterator[_Runner]:
-        """Order the free threads: of idle workers first. A worker that is being replaced gets work only if no other answers.
+        """Order the free runners: of idle workers first. A worker that is being replaced gets work only if no other answers.
 
         One that FAILED refuses at once, so with all lanes at its feet it would refuse all that another could answer soon.
         """
@@ -284,6 +274,5 @@ class Schedule:
 
 
 def _runners(worker: Worker) -> Sequence[_Runner]:
-    name = worker.description.name
     lanes: Sequence[Sequence[Role]] = [(role,) for role in PRIORITY] if worker.concurrent else [PRIORITY]
-    return [_Runner(worker, roles, ThreadPoolExecutor(1, thread_name_prefix=f"{roles[0]} {name}")) for roles in lanes]
+    return [_Runner(worker, roles) for roles in lanes]

@@ -40,7 +40,7 @@ class VectorCache:
 
     def __init__(self, capacity_bytes: int) -> None:
         """Set the most that it takes; 0 keeps nothing."""
-        self._capacity = capacity_bytes
+        self.capacity_bytes = capacity_bytes
         self._entries: OrderedDict[bytes, CachedVector] = OrderedDict()
         self._model: tuple[str, str, str] | None = None
         self.bytes = 0
@@ -65,11 +65,11 @@ class VectorCache:
     def put(self, key: bytes | None, entry: CachedVector) -> None:
         """Keep a text's vector; the array must be the cache's own, not a view that keeps a larger one."""
         size = _size(entry)
-        if key is None or key in self._entries or size > self._capacity:
+        if key is None or key in self._entries or size > self.capacity_bytes:
             return
         self._entries[key] = entry
         self.bytes += size
-        while self.bytes > self._capacity:
+        while self.bytes > self.capacity_bytes:
             _, gone = self._entries.popitem(last=False)
             self.bytes -= _size(gone)
 

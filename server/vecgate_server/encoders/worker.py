@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Thread
 from time import monotonic
@@ -29,6 +32,30 @@ PATIENT_DEATHS = 3
 """Deaths in a row for which calls wait; from the next one on they are refused while the worker pauses."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+
+
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """A batch that was handed in, until its answer is there; all of it happens on its event loop."""
+
+    batch: Sequence[TokenizedText]
+    role: Role
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[NDArray[np.float32]] = field(init=False)
+    dead: WorkerLink | None = None
+    deaths: int = 0
+
+    def __post_init__(self) -> None:
+        self.answer = self.loop.create_future()
+
+    def settle(self, outcome: NDArray[np.float32] | Exception) -> None:
+        """Answer, unless nobody waits any more."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, Exception):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
 
 
 class ProcessWorker:
@@ -57,6 +84,7 @@ class ProcessWorker:
         self._changed = Condition()
         self._link: WorkerLink | None = self._start()
         self._loaded: Loaded | None = None
+        self._waiting: list[_Attempt] = []
         self._closed = False
         self.state = ModelState.LOADING
         self.detail = ""
@@ -98,22 +126,17 @@ class ProcessWorker:
             self._loaded, self.state = loaded, ModelState.READY
         self._watcher.start()
 
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
         """Run the model on a batch, a second time if its process dies; see Worker.forward."""
-        dead: WorkerLink | None = None
-        for _ in range(TRIES):
-            link = self._living(dead)
-            try:
-                return link.forward(batch, role)
-            except WorkerDiedError:
-                dead = link
-        raise ModelUnavailableError(f"model {self._name}: its worker died {TRIES} times on the same texts")
+        attempt = _Attempt(batch, role, asyncio.get_running_loop())
+        self._try(attempt)
+        return attempt.answer
 
     def close(self) -> None:
         """End the process; see Worker.close."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._tell()
             if self._link is not None:
                 self._link.kill()
         if self._watcher.is_alive():
@@ -125,20 +148,47 @@ class ProcessWorker:
             raise RuntimeError(f"model {self._name} was not loaded")
         return self._loaded
 
-    def _living(self, dead: WorkerLink | None) -> WorkerLink:
-        """Return the process once it is another one than the dead one; the watcher may not have seen that death yet."""
+    def _try(self, attempt: _Attempt) -> None:
+        """Have the process run it; if there is none now, this is called again once that has changed."""
+        try:
+            link = self._link_for(attempt)
+        except (ModelUnavailableError, ShuttingDownError) as error:
+            attempt.settle(error)
+        else:
+            if link is not None:
+                link.forward(attempt.batch, attempt.role, partial(self._ran, attempt, link))
 
-        def found() -> WorkerLink | None:
-            ready = self.state is ModelState.READY and self._link is not dead
-            return self._link if ready else None
-
+    def _link_for(self, attempt: _Attempt) -> WorkerLink | None:
+        """Return the process that can run it, not the one that died of it: the watcher may not have seen that death yet."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or found() or self.state is ModelState.FAILED)
             self._refuse_when_closed()
-            link = found()
-            if link is None:
+            if self.state is ModelState.FAILED:
                 raise ModelUnavailableError(self.detail)
-            return link
+            if self.state is ModelState.READY and self._link is not attempt.dead:
+                return self._link
+            self._waiting.append(attempt)
+            return None
+
+    def _ran(self, attempt: _Attempt, link: WorkerLink, outcome: NDArray[np.float32] | Exception) -> None:
+        if not isinstance(outcome, WorkerDiedError):
+            attempt.settle(outcome)
+            return
+        attempt.dead = link
+        attempt.deaths += 1
+        if attempt.deaths < TRIES:
+            self._try(attempt)
+        else:
+            attempt.settle(
+                ModelUnavailableError(f"model {self._name}: its worker died {TRIES} times on the same texts")
+            )
+
+    def _tell(self) -> None:
+        """Wake whoever waits for a change; called with the lock held."""
+        self._changed.notify_all()
+        waiting, self._waiting = self._waiting, []
+        for attempt in waiting:
+            with suppress(RuntimeError):  # its event loop is closed, and nobody waits any more
+                attempt.loop.call_soon_threadsafe(self._try, attempt)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
@@ -196,7 +246,7 @@ class ProcessWorker:
                     f"model {self._name}: its worker died {deaths} times in a row"
                     f"{f', at last with: {self.detail}' if self.detail else ''}"
                 )
-                self._changed.notify_all()
+                self._tell()
                 self._changed.wait_for(lambda: self._closed, seconds)
             if self._closed:
                 return False
@@ -220,7 +270,7 @@ class ProcessWorker:
                     f"model {self._name} changed on the disk while it was served, from {self.description.fingerprint} to "
                     f"{loaded.description.fingerprint}; restart the server to serve the new one"
                 )
-            self._changed.notify_all()
+            self._tell()
         if same:
             logger.info("model %s has worker %d now", self._name, link.pid)
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from threading import Lock
 from typing import Any, TypeAlias
@@ -19,7 +21,16 @@ from numpy.typing import NDArray
 from vecgate_server.encoders.base import Role
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, packed
+from vecgate_server.encoders.worker_messages import (
+    ForwardFailed,
+    Job,
+    Loaded,
+    NotLoaded,
+    PackedVectors,
+    packed,
+    unpacked_vectors,
+)
+from vecgate_server.encoders.worker_socket import AskingSocket
 from vecgate_server.errors import ModelUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +40,8 @@ MODULE = "vecgate_server.encoders.worker_process"
 LONGEST_RUN_SECONDS = 60.0
 SECONDS_A_TOKEN = 0.02
 # What is sent and received are the messages of worker_messages.
-Channel: TypeAlias = "Connection[Any, Any]"
+Control: TypeAlias = "Connection[Any, Any]"
+Settle: TypeAlias = Callable[["NDArray[np.float32] | Exception"], None]
 
 
 class WorkerDiedError(Exception):
@@ -46,12 +58,10 @@ class WorkerLink:
             OSError: no process can be started.
         """
         self._model = model.name
-        self._control, control = _pair()
-        self._roles: Mapping[Role, Channel]
-        queries, query_end = _pair()
-        documents, document_end = _pair()
-        self._roles = {Role.QUERY: queries, Role.DOCUMENT: documents}
-        theirs = (control, query_end, document_end)
+        pairs = [socket.socketpair() for _ in range(3)]
+        (control, queries, documents), theirs = zip(*pairs, strict=True)
+        self._control: Control = Connection(control.detach())
+        self._roles = {Role.QUERY: AskingSocket(queries), Role.DOCUMENT: AskingSocket(documents)}
         descriptors = tuple(end.fileno() for end in theirs)
         try:
             self._process = subprocess.Popen(  # noqa: S603  # this package
@@ -94,32 +104,38 @@ class WorkerLink:
             pass
         return _ended(self._reap())
 
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
-        """Have a batch run; one call for each role at a time. See Runtime.forward.
+    def forward(self, batch: Sequence[TokenizedText], role: Role, settle: Settle) -> None:
+        """Have a batch run; one call for each role at a time, on the event loop. See Runtime.forward.
 
-        Raises:
-            ModelUnavailableError: the model failed on the batch.
-            WorkerDiedError: the process ended before it answered.
+        Args:
+            batch: the texts.
+            role: their role.
+            settle: is called with the vectors; or with ModelUnavailableError, the model failed on the batch; or with
+                WorkerDiedError, the process ended before it answered. That may be before this returns.
         """
-        connection = self._roles[role]
-        try:
-            connection.send(packed(batch))
-            answer = _answer(connection, LONGEST_RUN_SECONDS + SECONDS_A_TOKEN * sum(map(len, batch)))
-        except Exception as error:
-            # Alive or not, it does not answer, or not in words that are understood.
-            logger.warning("worker %d of model %s: %s: %s", self.pid, self._model, type(error).__name__, error)
-            self.kill()
-            raise WorkerDiedError(f"the worker of model {self._model} died") from error
-        if isinstance(answer, ForwardFailed):
-            raise ModelUnavailableError(f"model {self._model} failed: {answer.kind}: {answer.message}")
-        return answer
+        seconds = LONGEST_RUN_SECONDS + SECONDS_A_TOKEN * sum(map(len, batch))
+        self._roles[role].ask(packed(batch), seconds, partial(self._answered, settle))
 
     def kill(self) -> None:
-        """End the process with SIGKILL; it has nothing to save. Whoever waits for an answer gets WorkerDiedError."""
+        """End the process with SIGKILL; it has nothing to save. Who waits for an answer gets WorkerDiedError."""
         with self._reaping:
             # Popen would not signal a stranger either, but only if nobody reaps meanwhile.
             if self._process.returncode is None:
                 self._process.kill()
+
+    def _answered(self, settle: Settle, answer: PackedVectors | ForwardFailed | Exception) -> None:
+        if isinstance(answer, ForwardFailed):
+            settle(ModelUnavailableError(f"model {self._model} failed: {answer.kind}: {answer.message}"))
+        elif isinstance(answer, Exception):
+            # Alive or not, it does not answer, or not in words that are understood.
+            logger.warning("worker %d of model %s: %s: %s", self.pid, self._model, type(answer).__name__, answer)
+            # Not here, because it waits for a reaping that is under way.
+            asyncio.get_running_loop().run_in_executor(None, self.kill)
+            died = WorkerDiedError(f"the worker of model {self._model} died")
+            died.__cause__ = answer
+            settle(died)
+        else:
+            settle(unpacked_vectors(answer))
 
     def _next_message(self) -> Loaded | NotLoaded | None:
         """Pass log records on until something else comes; None when the process's end of the socket is closed."""
@@ -143,25 +159,9 @@ class WorkerLink:
         with self._reaping:
             code = self._process.wait()
         self._control.close()
+        for end in self._roles.values():
+            end.close()
         return code
-
-
-def _answer(connection: Channel, seconds: float) -> NDArray[np.float32] | ForwardFailed:
-    """Receive a worker's answer.
-
-    Raises:
-        TimeoutError: none came within so many seconds.
-        Exception: the process is gone, or what it sent cannot be read.
-    """
-    if not connection.poll(seconds):
-        raise TimeoutError(f"no answer within {seconds:.0f} seconds")
-    answer: NDArray[np.float32] | ForwardFailed = connection.recv()
-    return answer
-
-
-def _pair() -> tuple[Channel, Channel]:
-    ours, theirs = socket.socketpair()
-    return Connection(ours.detach()), Connection(theirs.detach())
 
 
 def _ended(code: int) -> str:

@@ -2,7 +2,7 @@
 
 A worker has three: one for control, and one for each role's batches. On control the server sends a Job and the worker answers
 with Loaded or NotLoaded; before and after that it sends log records. On a role's socket the server sends a PackedBatch, and the
-worker answers with the vectors as an array, or with ForwardFailed.
+worker answers with PackedVectors, or with ForwardFailed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import ModelDescription
 from vecgate_server.encoders.runtime import Tokenizer
@@ -21,6 +22,8 @@ from vecgate_server.encoders.tokenized_text import TokenizedText
 # Per text its length and counted tokens, then the token ids and the type ids of all, int32. Pickling the texts themselves costs
 # several times as much, which a single query would feel.
 PackedBatch: TypeAlias = tuple[tuple[tuple[int, int], ...], bytes, bytes]
+# Rows, columns, and the components row by row, float32.
+PackedVectors: TypeAlias = tuple[int, int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,15 @@ def unpacked(message: PackedBatch) -> list[TokenizedText]:
         texts.append(TokenizedText(tokens[start : start + length], types[start : start + length], counted))
         start += length
     return texts
+
+
+def packed_vectors(vectors: NDArray[np.float32]) -> PackedVectors:
+    """Put the vectors of a batch, shape (n, dimension), into the form that is sent."""
+    rows, columns = vectors.shape
+    return rows, columns, np.ascontiguousarray(vectors, np.float32).tobytes()
+
+
+def unpacked_vectors(message: PackedVectors) -> NDArray[np.float32]:
+    """Take vectors out of the form that was sent; the array is read-only."""
+    rows, columns, components = message
+    return np.frombuffer(components, np.float32).reshape(rows, columns)

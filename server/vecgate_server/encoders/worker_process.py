@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,14 +20,20 @@ from queue import Queue
 from threading import Lock, Thread
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vecgate_server.encoders.base import ModelKind, Role
 from vecgate_server.encoders.runtime import Runtime
 from vecgate_server.encoders.runtime_choice import load_runtime
 from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.encoders.worker_messages import ForwardFailed, Job, Loaded, NotLoaded, unpacked
+from vecgate_server.encoders.worker_messages import (
+    ForwardFailed,
+    Job,
+    Loaded,
+    NotLoaded,
+    PackedVectors,
+    packed_vectors,
+    unpacked,
+)
+from vecgate_server.encoders.worker_socket import receive, send
 from vecgate_server.errors import ModelUnavailableError
 
 OWN_PACKAGE = "vecgate_server"
@@ -34,7 +41,7 @@ OWN_PACKAGE = "vecgate_server"
 logger = logging.getLogger(f"{OWN_PACKAGE}.encoders.worker_process")
 
 # What is sent and received are the messages of worker_messages.
-Channel: TypeAlias = "Connection[Any, Any]"
+Control: TypeAlias = "Connection[Any, Any]"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -45,7 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     for descriptor in descriptors:
         # A process that this one starts must not keep them open.
         os.set_inheritable(descriptor, False)
-    control, queries, documents = _channels(descriptors)
+    control: Control = Connection(descriptors[0])
+    queries, documents = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
     job: Job = control.recv()
     Thread(target=_end_with_server, args=(control,), daemon=True).start()
     _log_to_server(control, job)
@@ -59,14 +67,10 @@ def main(arguments: Sequence[str]) -> None:
     _serve(queries, Role.QUERY, runtime, turn)
 
 
-def _channels(descriptors: Sequence[int]) -> Sequence[Channel]:
-    return [Connection(descriptor) for descriptor in descriptors]
-
-
 class _ServerHandler(QueueHandler):
     """Sends log records to the server, which knows where they go and in what form."""
 
-    def __init__(self, control: Channel) -> None:
+    def __init__(self, control: Control) -> None:
         super().__init__(Queue())  # which stays empty
         self._control = control
 
@@ -77,13 +81,13 @@ class _ServerHandler(QueueHandler):
         """Say nothing: the server is gone, and so is this process in a moment."""
 
 
-def _log_to_server(control: Channel, job: Job) -> None:
+def _log_to_server(control: Control, job: Job) -> None:
     # The server gives records their form.
     logging.basicConfig(level=job.others_log_level, handlers=[_ServerHandler(control)], format="%(message)s")
     logging.getLogger(OWN_PACKAGE).setLevel(job.log_level)
 
 
-def _end_with_server(control: Channel) -> None:
+def _end_with_server(control: Control) -> None:
     try:
         control.recv()
     finally:
@@ -111,12 +115,11 @@ def _warm(runtime: Runtime) -> None:
         runtime.forward(runtime.tokenizer.tokenize(["warm"], Role.QUERY), Role.QUERY)
 
 
-def _serve(connection: Channel, role: Role, runtime: Runtime, turn: AbstractContextManager[Any]) -> None:
+def _serve(end: socket.socket, role: Role, runtime: Runtime, turn: AbstractContextManager[Any]) -> None:
     """Answer batches until the server is gone. Any other end takes the whole process along, which is then replaced."""
     try:
         while True:
-            batch = unpacked(connection.recv())
-            connection.send(_forward(runtime, batch, role, turn))
+            send(end, _forward(runtime, unpacked(receive(end)), role, turn))
     except EOFError:
         return
     except BaseException:
@@ -126,10 +129,10 @@ def _serve(connection: Channel, role: Role, runtime: Runtime, turn: AbstractCont
 
 def _forward(
     runtime: Runtime, batch: Sequence[TokenizedText], role: Role, turn: AbstractContextManager[Any]
-) -> NDArray[np.float32] | ForwardFailed:
+) -> PackedVectors | ForwardFailed:
     try:
         with turn:
-            return runtime.forward(batch, role)
+            return packed_vectors(runtime.forward(batch, role))
     except Exception as error:
         logger.exception("model %s failed on %d texts", runtime.description.name, len(batch))
         return ForwardFailed(type(error).__name__, str(error))

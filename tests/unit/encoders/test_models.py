@@ -75,7 +75,10 @@ class ThreadWorker:
     def concurrent(self) -> bool:
         return self._loaded.concurrent
 
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
+        return asyncio.get_running_loop().run_in_executor(None, self.run, batch, role)
+
+    def run(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         if self.closed.is_set():
             raise ShuttingDownError("closed")
         return self._loaded.forward(batch, role)
@@ -400,14 +403,14 @@ async def test_a_model_in_use_is_unloaded_only_after_its_calls(tiny_model: Calla
     try:
         first = await models.encoder("tiny-0")
         inside, may_run = threading.Event(), threading.Event()
-        forward = starter.started[0].forward
+        run = starter.started[0].run
 
         def held(batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
             inside.set()
             assert may_run.wait(30)
-            return forward(batch, role)
+            return run(batch, role)
 
-        starter.started[0].forward = held  # type: ignore[method-assign]
+        starter.started[0].run = held  # type: ignore[method-assign]
         call = asyncio.create_task(first.encode(["cat"], Role.DOCUMENT))
         assert await asyncio.to_thread(inside.wait, 30)
         await models.encoder("tiny-1")

@@ -60,7 +60,10 @@ class LetterRuntime:
         letters = [np.array([ord(letter) for letter in text], dtype=np.int32) for text in texts]
         return [TokenizedText(ids[:MAX_TOKENS], np.zeros_like(ids[:MAX_TOKENS]), len(ids)) for ids in letters]
 
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
+        return asyncio.get_running_loop().run_in_executor(None, self.run, batch, role)
+
+    def run(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         texts = ["".join(map(chr, text.token_ids.tolist())) for text in batch]
         self.batches.append((role, texts))
         self.running.release()
@@ -246,7 +249,7 @@ async def test_a_failing_model_fails_its_callers_and_serves_the_next(
 async def test_a_model_that_answers_nonsense_is_an_error(
     pool: EncoderPool, runtime: LetterRuntime, monkeypatch: pytest.MonkeyPatch, vectors: NDArray[np.float32]
 ) -> None:
-    monkeypatch.setattr(runtime, "forward", lambda *_: vectors)
+    monkeypatch.setattr(runtime, "run", lambda *_: vectors)
     with pytest.raises(ModelUnavailableError, match="ValueError"):
         await pool.encode(["a"], Role.QUERY)
 

@@ -53,7 +53,10 @@ class SteppedWorker:
     def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
         return self.tokenize([query + text for text in texts], Role.QUERY)
 
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
+        return asyncio.get_running_loop().run_in_executor(None, self.run, batch, role)
+
+    def run(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         texts = ["".join(map(chr, text.token_ids)) for text in batch]
         self.runs.append(texts)
         self.inside.add(role)
@@ -77,8 +80,8 @@ class SteppedCrossEncoder(SteppedWorker):
     description = ModelDescription("letters", "sha256:0", 1, MAX_TOKENS, "", "", False, "letters", "test")
 
     @override
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
-        return super().forward(batch, role)[:, 1:]
+    def run(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
+        return super().run(batch, role)[:, 1:]
 
 
 def expected(texts: Sequence[str]) -> NDArray[np.float32]:

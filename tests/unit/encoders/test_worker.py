@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from vecgate_server.encoders.runtime_choice import load_runtime
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings, RuntimeChoice
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.worker import ProcessWorker
-from vecgate_server.encoders.worker_link import WorkerDiedError, WorkerLink
+from vecgate_server.encoders.worker_link import Settle, WorkerDiedError, WorkerLink
 from vecgate_server.encoders.worker_messages import Loaded
 from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
 
@@ -75,11 +76,11 @@ class SabotagedLink(WorkerLink):
         return loaded
 
     @override
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> Vectors:
+    def forward(self, batch: Sequence[TokenizedText], role: Role, settle: Settle) -> None:
         if self._starter.kill_at_work:
             self._starter.kill_at_work -= 1
             os.kill(self.pid, signal.SIGKILL)
-        return super().forward(batch, role)
+        super().forward(batch, role, settle)
 
 
 @pytest.fixture
@@ -106,12 +107,26 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
+def forward(served: ProcessWorker, batch: Sequence[TokenizedText], role: Role) -> Vectors:
+    async def answer() -> Vectors:
+        return await served.forward(batch, role)
+
+    return asyncio.run(answer())
+
+
 def run(served: ProcessWorker) -> Vectors:
-    return served.forward(served.tokenizer.tokenize(TEXTS, Role.DOCUMENT), Role.DOCUMENT)
+    return forward(served, served.tokenizer.tokenize(TEXTS, Role.DOCUMENT), Role.DOCUMENT)
 
 
-def repeated(served: ProcessWorker, batch: Sequence[TokenizedText], role: Role) -> list[Vectors]:
-    return [served.forward(batch, role) for _ in range(10)]
+def run_both_roles(served: ProcessWorker) -> list[Vectors]:
+    async def repeated(role: Role) -> list[Vectors]:
+        batch = served.tokenizer.tokenize(TEXTS, role)
+        return [await served.forward(batch, role) for _ in range(10)]
+
+    async def both() -> list[Vectors]:
+        return [answer for answers in await asyncio.gather(*map(repeated, Role)) for answer in answers]
+
+    return asyncio.run(both())
 
 
 def test_a_worker_answers_like_the_model_in_this_process(
@@ -122,17 +137,13 @@ def test_a_worker_answers_like_the_model_in_this_process(
     for role in Role:
         ours, theirs = here.tokenizer.tokenize(TEXTS, role), loaded.tokenizer.tokenize(TEXTS, role)
         assert [text.counted for text in ours] == [text.counted for text in theirs]
-        np.testing.assert_array_equal(loaded.forward(theirs, role), here.forward(ours, role))
+        np.testing.assert_array_equal(forward(loaded, theirs, role), here.forward(ours, role))
     assert 20 << 20 < loaded.memory_bytes < 4 << 30
 
 
 def test_calls_of_both_roles_are_answered(loaded: ProcessWorker) -> None:
     expected = run(loaded)
-    batches = {role: loaded.tokenizer.tokenize(TEXTS, role) for role in Role}
-    with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(repeated, loaded, batches[role], role) for role in Role]
-        answers = [answer for ran in runs for answer in ran.result()]
-    for answer in answers:
+    for answer in run_both_roles(loaded):
         np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
@@ -150,7 +161,7 @@ def test_what_a_model_fails_of_is_told_and_the_worker_lives_on(
     expected = run(loaded)
     unknown = np.full(3, 10**6, np.int32)
     with pytest.raises(ModelUnavailableError, match="model tiny failed: "):
-        loaded.forward([TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
+        forward(loaded, [TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
     np.testing.assert_array_equal(run(loaded), expected)
     assert (len(starter.links), loaded.restarts) == (1, 0)
     until(lambda: "model tiny failed on 1 texts" in caplog.text)
@@ -247,16 +258,24 @@ def test_closing_ends_a_load(model: ModelSettings, settings: EncoderSettings, st
     assert gone(starter.links[0].pid)
 
 
-def test_a_worker_ends_when_its_server_is_gone(model: ModelSettings, settings: EncoderSettings) -> None:
+async def outcome(link: WorkerLink, batch: Sequence[TokenizedText]) -> Vectors | Exception:
+    settled: asyncio.Future[Vectors | Exception] = asyncio.get_running_loop().create_future()
+    link.forward(batch, Role.QUERY, settled.set_result)
+    return await settled
+
+
+async def test_a_worker_ends_when_its_server_is_gone(model: ModelSettings, settings: EncoderSettings) -> None:
     link = WorkerLink(model, settings)
     link.await_loaded()
     os.kill(link.pid, signal.SIGINT)  # a Ctrl-C reaches it too, and the server has calls to finish
     batch = load_runtime(model, settings).tokenizer.tokenize(TEXTS, Role.QUERY)
-    assert len(link.forward(batch, Role.QUERY)) == 3
+    answer = await outcome(link, batch)
+    assert isinstance(answer, np.ndarray)
+    assert len(answer) == 3
     link._control.close()
     assert link._process.wait(60) == 0
-    with pytest.raises(WorkerDiedError):
-        link.forward(batch, Role.QUERY)
+    assert isinstance(await outcome(link, batch), WorkerDiedError)
+    assert link.await_end() == "ended with exit code 0"
 
 
 def test_a_process_that_ends_while_it_loads_is_told(model: ModelSettings, settings: EncoderSettings) -> None:
@@ -274,7 +293,7 @@ def test_a_worker_logs_no_more_than_its_server(
         quiet.load()
     unknown = np.full(3, 10**6, np.int32)
     with pytest.raises(ModelUnavailableError, match="model tiny failed: "):
-        quiet.forward([TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
+        forward(quiet, [TokenizedText(unknown, np.zeros_like(unknown), 3)], Role.QUERY)
     quiet.close()
     assert not [record for record in caplog.records if record.name.endswith("worker_process")]
 
@@ -286,10 +305,7 @@ def test_a_model_in_torch_takes_both_roles_in_turn(
     torch = ProcessWorker(model, replace(settings, runtime=RuntimeChoice.TORCH))
     torch.load()
     assert (torch.description.runtime, torch.concurrent) == ("torch", False)
-    batch = torch.tokenizer.tokenize(TEXTS, Role.DOCUMENT)
-    with ThreadPoolExecutor(2) as threads:
-        runs = [threads.submit(repeated, torch, batch, role) for role in Role]
-        answers = [answer for ran in runs for answer in ran.result()]
+    answers = run_both_roles(torch)
     torch.close()
     for answer in answers:
         np.testing.assert_allclose(answer, expected, atol=1e-5)
