@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Sequence
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from vecgate_server.encoders.base import Role
@@ -14,6 +16,8 @@ Call = TypeVar("Call", bound=Hashable)
 
 # A query is interactive and a document is bulk.
 PRIORITY = (Role.QUERY, Role.DOCUMENT)
+PADDING_TOKENS = 24
+"""Most padding of a micro-batch: a run of its own costs a text about as much as so many tokens, as measured."""
 
 
 @dataclass(eq=False, slots=True)
@@ -22,7 +26,7 @@ class QueuedText(Generic[Call]):
 
     Attributes:
         key: equal for equal texts of a role, so that a vector of one is a vector of the other; None: nothing is known of others.
-        left: it left its lane before its turn, because another text's run answers it too.
+        left: it has left its lane.
     """
 
     call: Call
@@ -46,67 +50,143 @@ class MicroBatch(Generic[Call]):
 
 
 class Lanes(Generic[Call]):
-    """Queued texts in two lanes, one a role; knows nothing of threads and clocks.
-
-    Inside a lane the calls take turns by micro-batches, so a small call waits for one micro-batch of each call before
-    it and not for their ends. A call's texts leave longest first, which keeps padding small; what is left of the budget
-    goes to the next calls of the lane, so small calls share a micro-batch.
-    """
+    """Queued texts in two lanes, one a role; knows nothing of threads and clocks."""
 
     def __init__(self, *, micro_batch_tokens: int) -> None:
         """Set the budget of a micro-batch: its rows times its longest text, except that one text always goes."""
-        self._budget = micro_batch_tokens
-        self._lanes: dict[Role, deque[tuple[Call, deque[QueuedText[Call]]]]] = {role: deque() for role in PRIORITY}
-        self._tokens = dict.fromkeys(PRIORITY, 0)
+        self._lanes: dict[Role, _Lane[Call]] = {role: _Lane(micro_batch_tokens) for role in PRIORITY}
 
     def tokens(self, role: Role) -> int:
         """Count the tokens queued in a role's lane."""
-        return self._tokens[role]
+        return self._lanes[role].tokens
 
     def put(self, call: Call, role: Role, texts: Sequence[QueuedText[Call]]) -> None:
         """Queue texts of a call behind the calls that are there."""
-        longest_first = deque(sorted(texts, key=lambda queued: len(queued.text), reverse=True))
-        if longest_first:
-            self._lanes[role].append((call, longest_first))
-            self._tokens[role] += sum(len(queued.text) for queued in texts)
+        self._lanes[role].put(call, texts)
 
     def drop(self, call: Call) -> None:
         """Forget what is still queued of a call."""
-        for role, lane in self._lanes.items():
-            for entry in [entry for entry in lane if entry[0] == call]:
-                lane.remove(entry)
-                self._tokens[role] -= sum(len(queued.text) for queued in entry[1] if not queued.left)
+        for lane in self._lanes.values():
+            lane.drop(call)
 
     def leave(self, queued: QueuedText[Call], role: Role) -> None:
         """Take out one text that is queued in a role's lane."""
-        queued.left = True
-        self._tokens[role] -= len(queued.text)
+        self._lanes[role].leave(queued)
 
     def take(self, roles: Sequence[Role] = PRIORITY) -> MicroBatch[Call] | None:
         """Take the next micro-batch of the first of some roles that has one; None when nothing is queued there."""
         for role in roles:
-            taken = self._take_from(self._lanes[role])
+            taken = self._lanes[role].take()
             if taken:
-                batch = MicroBatch(role, taken)
-                self._tokens[role] -= batch.tokens
-                return batch
+                return MicroBatch(role, taken)
         return None
 
-    def _take_from(self, lane: deque[tuple[Call, deque[QueuedText[Call]]]]) -> list[QueuedText[Call]]:
-        taken: list[QueuedText[Call]] = []
-        longest = 0
-        while lane:
-            _, texts = lane[0]
-            while texts:
-                if texts[0].left:
-                    texts.popleft()
-                    continue
-                width = max(longest, len(texts[0].text))
-                if taken and (len(taken) + 1) * width > self._budget:
-                    # The next micro-batch begins with another call.
-                    lane.rotate(-1)
-                    return taken
-                taken.append(texts.popleft())
-                longest = width
-            lane.popleft()
-        return taken
+
+class _Lane(Generic[Call]):
+    """The queued texts of one role.
+
+    Its calls take turns. A turn lasts for the tokens of one full micro-batch, so a small call waits for so much of each call
+    before it and not for their ends. A call's longest texts leave first, together with what has nearly their length, so that
+    little is padded; what is left of the budget goes to texts of that length of the other calls.
+    """
+
+    def __init__(self, micro_batch_tokens: int) -> None:
+        self._budget = micro_batch_tokens
+        # The texts of each call, longest first; those that left are passed over.
+        self._calls: OrderedDict[Call, deque[QueuedText[Call]]] = OrderedDict()
+        # All texts by length, in the order in which they came, and the lengths that there are in order.
+        self._of_length: dict[int, dict[QueuedText[Call], None]] = {}
+        self._lengths: list[int] = []
+        # Tokens that the first call has had in its turn.
+        self._turn_tokens = 0
+        self.tokens = 0
+
+    def put(self, call: Call, texts: Sequence[QueuedText[Call]]) -> None:
+        if not texts:
+            return
+        self._calls[call] = deque(sorted(texts, key=_width, reverse=True))
+        for queued in texts:
+            width = _width(queued)
+            if width not in self._of_length:
+                self._of_length[width] = {}
+                insort(self._lengths, width)
+            self._of_length[width][queued] = None
+            self.tokens += len(queued.text)
+
+    def drop(self, call: Call) -> None:
+        if next(iter(self._calls), None) == call:
+            self._turn_tokens = 0
+        for queued in self._calls.pop(call, ()):
+            if not queued.left:
+                self.leave(queued)
+
+    def leave(self, queued: QueuedText[Call]) -> None:
+        queued.left = True
+        self.tokens -= len(queued.text)
+        width = _width(queued)
+        same = self._of_length[width]
+        del same[queued]
+        if not same:
+            del self._of_length[width]
+            del self._lengths[bisect_left(self._lengths, width)]
+
+    def take(self) -> list[QueuedText[Call]]:
+        """Take the next micro-batch; empty when nothing is queued."""
+        while self._calls:
+            call, texts = next(iter(self._calls.items()))
+            while texts and texts[0].left:
+                texts.popleft()
+            if not texts:
+                del self._calls[call]
+                self._turn_tokens = 0
+                continue
+            taken = self._beside(texts)
+            for queued in taken:
+                self.leave(queued)
+            self._turn_tokens += sum(len(queued.text) for queued in taken if queued.call == call)
+            if self._turn_tokens >= self._budget:
+                self._calls.move_to_end(call)
+                self._turn_tokens = 0
+            return taken
+        return []
+
+    def _beside(self, texts: Sequence[QueuedText[Call]]) -> list[QueuedText[Call]]:
+        """Choose a call's longest text and what may run with it: of its own first, then of its length, longer, shorter."""
+        width = _width(texts[0])
+        batch: dict[QueuedText[Call], None] = {texts[0]: None}
+        padding = 0
+        for queued in islice(texts, 1, None):
+            if queued.left:
+                continue
+            padding += width - _width(queued)
+            if padding > PADDING_TOKENS or self._room(width, batch) < 1:
+                padding -= width - _width(queued)
+                break
+            batch[queued] = None
+        position = bisect_left(self._lengths, width)
+        for longer in islice(self._lengths, position, None):
+            padded = padding + (longer - width) * len(batch)
+            if padded > PADDING_TOKENS or self._room(longer, batch) < 1:
+                break
+            width, padding = longer, padded
+            batch |= dict.fromkeys(islice(self._others(longer, batch), self._room(width, batch)))
+        for shorter in reversed(self._lengths[:position]):
+            room = min(self._room(width, batch), (PADDING_TOKENS - padding) // (width - shorter))
+            if room < 1:
+                break
+            others = list(islice(self._others(shorter, batch), room))
+            padding += (width - shorter) * len(others)
+            batch |= dict.fromkeys(others)
+        return list(batch)
+
+    def _room(self, width: int, batch: dict[QueuedText[Call], None]) -> int:
+        """Count the texts that still fit into the budget if the longest has this width."""
+        return self._budget // width - len(batch)
+
+    def _others(self, width: int, batch: dict[QueuedText[Call], None]) -> Iterator[QueuedText[Call]]:
+        return (queued for queued in self._of_length[width] if queued not in batch)
+
+
+def _width(queued: QueuedText[Call]) -> int:
+    """Return the columns that a text takes; of an empty one, runtimes want one."""
+    return max(1, len(queued.text))

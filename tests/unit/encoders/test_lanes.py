@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecgate_server.encoders.base import Role
-from vecgate_server.encoders.lanes import Lanes, MicroBatch, QueuedText
+from vecgate_server.encoders.lanes import PADDING_TOKENS, Call, Lanes, MicroBatch, QueuedText
 from vecgate_server.encoders.tokenized_text import TokenizedText
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=20)
 CALLS = st.lists(st.tuples(st.sampled_from(list(Role)), LENGTHS), max_size=8)
 
 
-def _texts(call: str, lengths: list[int]) -> list[QueuedText[str]]:
+def _texts(call: Call, lengths: list[int]) -> list[QueuedText[Call]]:
     return [
         QueuedText(call, row, TokenizedText(np.zeros(length, np.int32), np.zeros(length, np.int32), length))
         for row, length in enumerate(lengths)
     ]
 
 
-def _drain(lanes: Lanes[str]) -> list[MicroBatch[str]]:
+def _drain(lanes: Lanes[Call]) -> list[MicroBatch[Call]]:
     batches = []
     while (batch := lanes.take()) is not None:
         batches.append(batch)
@@ -41,6 +41,7 @@ def test_every_text_leaves_once_within_the_budget_and_in_its_own_role(
     for batch in _drain(lanes):
         padded = len(batch.texts) * max(len(queued.text) for queued in batch.texts)
         assert padded <= budget or len(batch.texts) == 1
+        assert padded - batch.tokens <= PADDING_TOKENS
         for queued in batch.texts:
             assert queued.call.startswith(batch.role)
             rows[queued.call].append(queued.row)
@@ -67,6 +68,31 @@ def test_small_calls_share_a_micro_batch() -> None:
     for number in range(8):
         lanes.put(f"call {number}", Role.QUERY, _texts(f"call {number}", [8]))
     assert [len(batch.texts) for batch in _drain(lanes)] == [8]
+
+
+def test_of_many_small_calls_those_of_like_length_run_together() -> None:
+    lanes: Lanes[int] = Lanes(micro_batch_tokens=512)
+    for number in range(40):
+        lanes.put(number, Role.QUERY, _texts(number, [10 if number % 2 else 100]))
+    lengths = [{len(queued.text) for queued in batch.texts} for batch in _drain(lanes)]
+    assert sorted(lengths, key=min) == [{10}, *[{100}] * 4]
+
+
+def test_the_turn_of_a_small_call_lasts_to_its_end_whatever_the_lengths_of_its_texts() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=512)
+    lanes.put("small", Role.DOCUMENT, _texts("small", [10, 60, 200]))
+    lanes.put("large", Role.DOCUMENT, _texts("large", [128] * 100))
+    callers = [{queued.call for queued in batch.texts} for batch in _drain(lanes)]
+    assert callers[:3] == [{"small"}] * 3
+
+
+def test_a_call_has_its_own_texts_before_those_of_others_in_its_turn() -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=100)
+    lanes.put("large", Role.DOCUMENT, _texts("large", [10] * 1_000))
+    lanes.put("small", Role.DOCUMENT, _texts("small", [10] * 10))
+    first, second = _drain(lanes)[:2]
+    assert {queued.call for queued in first.texts} == {"large"}
+    assert [queued.call for queued in second.texts] == ["small"] * 10
 
 
 def test_a_small_call_waits_for_one_micro_batch_of_a_large_one() -> None:
