@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import Self
+from typing import Self, cast
 
 import grpc.aio
 from grpc_channelz.v1 import channelz
@@ -19,13 +19,13 @@ from grpc_reflection.v1alpha import reflection
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
 from vecgate_backends.errors import ConfigurationError
+from vecgate_server.calls import Admission, Phase, WrappingServer
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
-from vecgate_server.interceptors import Admission, CallInterceptor, Phase
 from vecgate_server.metrics import MetricsEndpoint
 from vecgate_server.model_start import models_of
 from vecgate_server.service.collections import CollectionHandlers
@@ -168,9 +168,11 @@ class Server:
 
     def _grpc_server(self) -> grpc.aio.Server:
         limits = self._settings.limits
-        interceptor = CallInterceptor(SERVICE, self._admission, max_message_bytes=limits.max_message_bytes)
-        server = grpc.aio.server(interceptors=[interceptor], options=_channel_options(limits.max_message_bytes))
-        add_VectorSearchServiceServicer_to_server(VectorSearchService(self._handlers()), server)
+        server = grpc.aio.server(options=_channel_options(limits.max_message_bytes))
+        wrapping = WrappingServer(server, self._admission, max_message_bytes=limits.max_message_bytes)
+        add_VectorSearchServiceServicer_to_server(
+            VectorSearchService(self._handlers()), cast("grpc.aio.Server", wrapping)
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         channelz.add_channelz_servicer(server)
         reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server)
@@ -236,7 +238,7 @@ def _backends(settings: Settings) -> list[ConfiguredBackend]:
 
 def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
-        # Twice the limit, so that the interceptor can refuse with a reason what gRPC would refuse without one.
+        # Twice the limit, so that vecgate can refuse with a reason what gRPC would refuse without one.
         ("grpc.max_receive_message_length", min(2 * max_message_bytes, LARGEST_MESSAGE)),
         ("grpc.max_send_message_length", max_message_bytes),
         # Two servers on one port would share its calls at random instead of the second one failing.

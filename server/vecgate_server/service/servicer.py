@@ -30,7 +30,7 @@ from vecgate_server.service.search_batch import SearchBatchHandlers
 from vecgate_server.service.write import WriteHandlers
 
 Context = Any
-"""gRPC's context; the interceptor deals with it, handlers never do."""
+"""gRPC's context; what is around the call deals with it, handlers never do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -121,30 +121,25 @@ class _Method:
         )
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of one service, each once."""
+class WrappingServer:
+    """A server where generated code registers a service, with every handler wrapped on its way to the real one.
 
-    def __init__(self, service: str, admission: Admission, *, max_message_bytes: int) -> None:
-        self._prefix = f"/{service}/"
+    What is around a call could be an interceptor of gRPC's; but asking that for its handler again at each call takes longer than
+    all that is done here.
+    """
+
+    def __init__(self, server: grpc.aio.Server, admission: Admission, *, max_message_bytes: int) -> None:
+        self._server = server
         self._admission = admission
         self._max_message_bytes = max_message_bytes
-        self._wrapped: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the wrapped handler of a method of the service, and any other handler as it is."""
-        method = handler_call_details.method
-        if method in self._wrapped:
-            return self._wrapped[method]
-        handler = await continuation(handler_call_details)
-        # gRPC answers an unknown method itself, on getting None.
-        if handler is None or not method.startswith(self._prefix):
-            return handler
-        wrapped = self._wrapped[method] = self._wrap(_Method.of(method.removeprefix(self._prefix), handler))
-        return wrapped
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Leave out: they are the same handlers for a search by name, which gRPC begins only after the registered ones."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Register the handlers of a service, by the names of their methods."""
+        wrapped = {name: self._wrap(_Method.of(name, handler)) for name, handler in handlers.items()}
+        self._server.add_registered_method_handlers(service, wrapped)
 
     def _wrap(self, method: _Method) -> Handler:
         if method.streams:
