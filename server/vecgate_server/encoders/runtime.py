@@ -46,6 +46,10 @@ class Runtime(Protocol):
         """
 
 
+class WorkerDiedError(Exception):
+    """What a worker ran in is gone, or cannot be spoken with any more."""
+
+
 class Worker(Protocol):
     """A runtime that is loaded once it stands here, and is replaced when it breaks down. Its properties never block."""
 
@@ -64,9 +68,9 @@ class Worker(Protocol):
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
         """Have a batch run; see Runtime.forward. Called on the event loop; one for each role at a time.
 
-        While the runtime is being replaced, the batch waits for it. The future fails with ModelUnavailableError if the worker
-        died twice of the batch or cannot be replaced now, with ShuttingDownError once the worker is closed, and with whatever
-        the model itself fails with.
+        While the runtime is being replaced, the batch waits for it. The future fails with WorkerDiedError if it died with the
+        batch, with ModelUnavailableError if it cannot be replaced now, with ShuttingDownError once the worker is closed, and
+        with whatever the model itself fails with.
         """
 
     def load(self) -> None:

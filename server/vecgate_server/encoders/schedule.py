@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
 
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import ModelState, Role
+from vecgate_server.encoders.encode_call import EncodeCall, Vectors
 from vecgate_server.encoders.lanes import PRIORITY, Lanes, MicroBatch, QueuedText
-from vecgate_server.encoders.runtime import Worker
+from vecgate_server.encoders.runtime import Worker, WorkerDiedError
 from vecgate_server.encoders.shared_texts import SharedTexts
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
@@ -26,55 +27,8 @@ RATE_SMOOTHING = 0.2
 SHORTEST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 60.0
 UNKNOWN_RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """What came of the texts of a call, row i for text i.
-
-    Attributes:
-        vectors: float32, shape (n, dimension); NaN for texts that were left out.
-        shared: bool, shape (n,): another call's run of the same text answered it.
-        encode_ns: nanoseconds in which at least one of the texts was in a model.
-    """
-
-    vectors: NDArray[np.float32]
-    shared: NDArray[np.bool_]
-    encode_ns: int
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """A call under way; compared by identity."""
-
-    answer: Vectors
-    done: asyncio.Future[None]
-    queued: list[QueuedText[_Call]] = field(default_factory=list)
-    missing: int = 0
-    runs: int = 0
-    running_since: int = 0
-    encode_ns: int = 0
-
-    def begin_run(self) -> None:
-        if self.runs == 0:
-            self.running_since = perf_counter_ns()
-        self.runs += 1
-
-    def end_run(self) -> None:
-        self.runs -= 1
-        if self.runs == 0:
-            self.encode_ns += perf_counter_ns() - self.running_since
-
-    def receive(self, row: int, vector: NDArray[np.float32], *, shared: bool) -> None:
-        self.answer.vectors[row] = vector
-        self.answer.shared[row] = shared
-        self.missing -= 1
-        if self.missing == 0 and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+TRIES = 2
+"""Workers that a micro-batch may run on; the second one dying with it too shows that others would as well."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +38,16 @@ class _Runner:
     worker: Worker
     roles: Sequence[Role]
     running: asyncio.Future[NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A micro-batch on a runner: when its first run began (perf_counter_ns), and the workers that died with it before."""
+
+    runner: _Runner
+    batch: MicroBatch[EncodeCall]
+    started: int
+    deaths: int = 0
 
 
 class Schedule:
@@ -103,11 +67,11 @@ class Schedule:
         """
         self._name = workers[0].description.name
         self._dimension = workers[0].description.dimension
-        self._lanes: Lanes[_Call] = Lanes(micro_batch_tokens=micro_batch_tokens)
-        self._shared: SharedTexts[_Call] = SharedTexts()
+        self._lanes: Lanes[EncodeCall] = Lanes(micro_batch_tokens=micro_batch_tokens)
+        self._shared: SharedTexts[EncodeCall] = SharedTexts()
         self._runners = [runner for worker in workers for runner in _runners(worker)]
         self._tokens_a_second: dict[Role, float] = {}
-        self._calls: set[_Call] = set()
+        self._calls: set[EncodeCall] = set()
         self._closed = False
         self.runs = 0
         self.run_seconds = 0.0
@@ -149,7 +113,7 @@ class Schedule:
         answer = Vectors(vectors, np.zeros(len(texts), np.bool_), 0)
         if not rows:
             return answer
-        call = _Call(answer, asyncio.get_running_loop().create_future(), missing=len(rows))
+        call = EncodeCall(answer, asyncio.get_running_loop().create_future(), missing=len(rows))
         call.queued = [QueuedText(call, row, texts[row], keys[row] if keys else None) for row in rows]
         self._calls.add(call)
         try:
@@ -170,7 +134,7 @@ class Schedule:
         running = [runner.running for runner in self._runners if runner.running is not None]
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _drop(self, call: _Call, role: Role) -> None:
+    def _drop(self, call: EncodeCall, role: Role) -> None:
         """Forget what waits of a call: all of it after a cancellation, nothing after success."""
         self._lanes.drop(call)
         for queued in call.queued:
@@ -182,8 +146,17 @@ class Schedule:
             batch = self._take(runner.roles)
             if batch is None:
                 continue
-            runner.running = runner.worker.forward([queued.text for queued in batch.texts], batch.role)
-            runner.running.add_done_callback(partial(self._ran, runner, batch, perf_counter_ns()))
+            self._begin(_Run(runner, batch, perf_counter_ns()))
+
+    def _begin(self, run: _Run) -> None:
+        running = run.runner.worker.forward([queued.text for queued in run.batch.texts], run.batch.role)
+        run.runner.running = running
+        running.add_done_callback(partial(self._ran, run))
+
+    def _begin_again(self, run: _Run) -> None:
+        """Run a micro-batch whose worker died with it, on a worker that is free, or else on that one's replacement."""
+        free = [runner for runner in self._free() if run.batch.role in runner.roles]
+        self._begin(_Run(free[0] if free else run.runner, run.batch, run.started, run.deaths + 1))
 
     def _free(self) -> Iterator[_Runner]:
         """Order the free runners: of idle workers first. A worker that is being replaced gets work only if no other answers.
@@ -196,14 +169,14 @@ class Schedule:
         busy = [runner.worker for runner in self._runners if runner.running is not None]
         return iter(sorted(free, key=lambda runner: runner.worker in busy))
 
-    def _take(self, roles: Sequence[Role]) -> MicroBatch[_Call] | None:
+    def _take(self, roles: Sequence[Role]) -> MicroBatch[EncodeCall] | None:
         """Take the next micro-batch, each text once; the copies of its texts leave their lanes."""
         batch = self._lanes.take(roles)
         if batch is None:
             return None
         texts = []
         in_batch = set(batch.texts)
-        followers: set[QueuedText[_Call]] = set()
+        followers: set[QueuedText[EncodeCall]] = set()
         for queued in batch.texts:
             # Two copies in one micro-batch: the second was found to follow the first.
             if queued in followers:
@@ -217,10 +190,14 @@ class Schedule:
             call.begin_run()
         return MicroBatch(batch.role, texts)
 
-    def _ran(
-        self, runner: _Runner, batch: MicroBatch[_Call], started: int, ran: asyncio.Future[NDArray[np.float32]]
-    ) -> None:
-        runner.running = None
+    def _ran(self, run: _Run, ran: asyncio.Future[NDArray[np.float32]]) -> None:
+        run.runner.running = None
+        batch = run.batch
+        died = not ran.cancelled() and isinstance(ran.exception(), WorkerDiedError)
+        if died and run.deaths + 1 < TRIES:
+            self._begin_again(run)
+            self._dispatch()
+            return
         answered = self._ended(batch)
         try:
             vectors = ran.result()
@@ -228,26 +205,28 @@ class Schedule:
         except Exception as error:  # noqa: BLE001  # whatever it is, the calls get it
             self._fail(batch.role, [queued for pair in answered for queued in (pair[0], *pair[1])], error)
         else:
-            self._count(batch, (perf_counter_ns() - started) / 1e9)
+            self._count(batch, (perf_counter_ns() - run.started) / 1e9)
             for (queued, followers), vector in zip(answered, vectors, strict=True):
                 queued.call.receive(queued.row, vector, shared=False)
                 for follower in followers:
                     follower.call.receive(follower.row, vector, shared=True)
         self._dispatch()
 
-    def _ended(self, batch: MicroBatch[_Call]) -> Sequence[tuple[QueuedText[_Call], Sequence[QueuedText[_Call]]]]:
+    def _ended(
+        self, batch: MicroBatch[EncodeCall]
+    ) -> Sequence[tuple[QueuedText[EncodeCall], Sequence[QueuedText[EncodeCall]]]]:
         """Note that a micro-batch runs no more; return its texts with the copies that followed each."""
         for call in {queued.call for queued in batch.texts}:
             call.end_run()
         return [(queued, self._shared.end(queued, batch.role)) for queued in batch.texts]
 
-    def _check(self, vectors: NDArray[np.float32], batch: MicroBatch[_Call]) -> None:
+    def _check(self, vectors: NDArray[np.float32], batch: MicroBatch[EncodeCall]) -> None:
         if vectors.shape != (len(batch.texts), self._dimension):
             raise ValueError(f"the model gave an array of shape {vectors.shape}")
         if not np.isfinite(vectors).all():
             raise ValueError("the model gave a vector that is not finite")
 
-    def _count(self, batch: MicroBatch[_Call], seconds: float) -> None:
+    def _count(self, batch: MicroBatch[EncodeCall], seconds: float) -> None:
         self.runs += 1
         self.run_seconds += seconds
         self.tokens_read += batch.tokens
@@ -257,7 +236,9 @@ class Schedule:
         known = self._tokens_a_second.get(batch.role, rate)
         self._tokens_a_second[batch.role] = known + RATE_SMOOTHING * (rate - known)
 
-    def _fail(self, role: Role, texts: Sequence[QueuedText[_Call]], cause: Exception) -> None:
+    def _fail(self, role: Role, texts: Sequence[QueuedText[EncodeCall]], cause: Exception) -> None:
+        if isinstance(cause, WorkerDiedError):
+            cause = ModelUnavailableError(f"model {self._name}: its worker died {TRIES} times on the same texts")
         known = isinstance(cause, ModelUnavailableError | ShuttingDownError)
         if not known:
             logger.error("model %s failed on %d texts", self._name, len(texts), exc_info=cause)

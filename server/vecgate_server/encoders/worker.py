@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
 from time import monotonic
@@ -15,17 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import ModelDescription, ModelState, Role
-from vecgate_server.encoders.runtime import Tokenizer
+from vecgate_server.encoders.runtime import Tokenizer, WorkerDiedError
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.encoders.worker_link import WorkerDiedError, WorkerLink
+from vecgate_server.encoders.worker_link import WorkerLink
 from vecgate_server.encoders.worker_messages import Loaded
 from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 
-TRIES = 2
-"""Processes that a batch may run in; the second one dying of it too shows that others would as well."""
 STEADY_SECONDS = 60.0
 """A process that lived this long died by chance; its replacement comes at once."""
 PATIENT_DEATHS = 3
@@ -34,28 +32,13 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-@dataclass(eq=False, slots=True)
-class _Attempt:
-    """A batch that was handed in, until its answer is there; all of it happens on its event loop."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A batch that came while there was no process to run it."""
 
     batch: Sequence[TokenizedText]
     role: Role
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[NDArray[np.float32]] = field(init=False)
-    dead: WorkerLink | None = None
-    deaths: int = 0
-
-    def __post_init__(self) -> None:
-        self.answer = self.loop.create_future()
-
-    def settle(self, outcome: NDArray[np.float32] | Exception) -> None:
-        """Answer, unless nobody waits any more."""
-        if self.answer.done():
-            return
-        if isinstance(outcome, Exception):
-            self.answer.set_exception(outcome)
-        else:
-            self.answer.set_result(outcome)
+    answer: asyncio.Future[NDArray[np.float32]]
 
 
 class ProcessWorker:
@@ -84,7 +67,7 @@ class ProcessWorker:
         self._changed = Condition()
         self._link: WorkerLink | None = self._start()
         self._loaded: Loaded | None = None
-        self._waiting: list[_Attempt] = []
+        self._waiting: list[_Waiting] = []
         self._closed = False
         self.state = ModelState.LOADING
         self.detail = ""
@@ -127,10 +110,10 @@ class ProcessWorker:
         self._watcher.start()
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
-        """Run the model on a batch, a second time if its process dies; see Worker.forward."""
-        attempt = _Attempt(batch, role, asyncio.get_running_loop())
-        self._try(attempt)
-        return attempt.answer
+        """Run the model on a batch; see Worker.forward."""
+        answer: asyncio.Future[NDArray[np.float32]] = asyncio.get_running_loop().create_future()
+        self._begin(_Waiting(batch, role, answer))
+        return answer
 
     def close(self) -> None:
         """End the process; see Worker.close."""
@@ -148,47 +131,45 @@ class ProcessWorker:
             raise RuntimeError(f"model {self._name} was not loaded")
         return self._loaded
 
-    def _try(self, attempt: _Attempt) -> None:
+    def _begin(self, waiting: _Waiting) -> None:
         """Have the process run it; if there is none now, this is called again once that has changed."""
         try:
-            link = self._link_for(attempt)
+            link = self._link_for(waiting)
         except (ModelUnavailableError, ShuttingDownError) as error:
-            attempt.settle(error)
+            _settle(waiting.answer, error)
         else:
             if link is not None:
-                link.forward(attempt.batch, attempt.role, partial(self._ran, attempt, link))
+                link.forward(waiting.batch, waiting.role, partial(self._end, link, waiting.answer))
 
-    def _link_for(self, attempt: _Attempt) -> WorkerLink | None:
-        """Return the process that can run it, not the one that died of it: the watcher may not have seen that death yet."""
+    def _link_for(self, waiting: _Waiting) -> WorkerLink | None:
         with self._changed:
             self._refuse_when_closed()
             if self.state is ModelState.FAILED:
                 raise ModelUnavailableError(self.detail)
-            if self.state is ModelState.READY and self._link is not attempt.dead:
-                return self._link
-            self._waiting.append(attempt)
-            return None
+            if self.state is not ModelState.READY:
+                self._waiting.append(waiting)
+                return None
+            return self._link
 
-    def _ran(self, attempt: _Attempt, link: WorkerLink, outcome: NDArray[np.float32] | Exception) -> None:
-        if not isinstance(outcome, WorkerDiedError):
-            attempt.settle(outcome)
-            return
-        attempt.dead = link
-        attempt.deaths += 1
-        if attempt.deaths < TRIES:
-            self._try(attempt)
-        else:
-            attempt.settle(
-                ModelUnavailableError(f"model {self._name}: its worker died {TRIES} times on the same texts")
-            )
+    def _end(
+        self, link: WorkerLink, answer: asyncio.Future[NDArray[np.float32]], outcome: NDArray[np.float32] | Exception
+    ) -> None:
+        if isinstance(outcome, WorkerDiedError):
+            with self._changed:
+                if self._closed:
+                    outcome = ShuttingDownError(f"model {self._name} is closed")
+                elif self._link is link:
+                    # Before the watcher sees it, so that the next batch waits for another process.
+                    self.state = ModelState.LOADING
+        _settle(answer, outcome)
 
     def _tell(self) -> None:
         """Wake whoever waits for a change; called with the lock held."""
         self._changed.notify_all()
-        waiting, self._waiting = self._waiting, []
-        for attempt in waiting:
+        all_waiting, self._waiting = self._waiting, []
+        for waiting in all_waiting:
             with suppress(RuntimeError):  # its event loop is closed, and nobody waits any more
-                attempt.loop.call_soon_threadsafe(self._try, attempt)
+                waiting.answer.get_loop().call_soon_threadsafe(self._begin, waiting)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
@@ -278,3 +259,13 @@ class ProcessWorker:
             link.kill()
             link.await_end()
         return same
+
+
+def _settle(answer: asyncio.Future[NDArray[np.float32]], outcome: NDArray[np.float32] | Exception) -> None:
+    """Answer, unless nobody waits any more."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_server.encoders.base import Role
+from vecgate_server.encoders.runtime import WorkerDiedError
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.worker_messages import (
@@ -42,10 +43,6 @@ SECONDS_A_TOKEN = 0.02
 # What is sent and received are the messages of worker_messages.
 Control: TypeAlias = "Connection[Any, Any]"
 Settle: TypeAlias = Callable[["NDArray[np.float32] | Exception"], None]
-
-
-class WorkerDiedError(Exception):
-    """The process ended, or cannot be spoken with any more."""
 
 
 class WorkerLink:

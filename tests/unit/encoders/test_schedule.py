@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from vecgate_server.encoders.base import LongText, ModelDescription, ModelState, Role
 from vecgate_server.encoders.pool import EncoderPool
+from vecgate_server.encoders.runtime import WorkerDiedError
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.vector_cache import VectorCache
 from vecgate_server.errors import EncoderBusyError, ModelUnavailableError
@@ -36,6 +37,7 @@ class SteppedWorker:
         self.runs: list[list[str]] = []
         self.inside: set[Role] = set()
         self.failure: Exception | None = None
+        self.deaths = 0
         self._steps = {role: threading.Semaphore(0 if stepped else 10**6) for role in Role}
 
     def step(self, role: Role, count: int = 1) -> None:
@@ -62,6 +64,9 @@ class SteppedWorker:
         self.inside.add(role)
         assert self._steps[role].acquire(timeout=60)
         self.inside.discard(role)
+        if self.deaths:
+            self.deaths -= 1
+            raise WorkerDiedError("died")
         if self.failure:
             raise self.failure
         return expected(texts)
@@ -123,6 +128,37 @@ async def test_a_query_runs_beside_bulk_on_a_concurrent_model() -> None:
         np.testing.assert_array_equal(query.vectors, expected(["q"]))
         worker.step(Role.DOCUMENT, 2)
         np.testing.assert_array_equal((await bulk).vectors, expected(words("d", 4)))
+
+
+async def test_texts_that_a_worker_died_with_run_on_a_replica_at_rest() -> None:
+    dying, living = (SteppedWorker(concurrent=False) for _ in range(2))
+    dying.deaths = 1
+    async with pool_of(dying, living) as pool:
+        call = asyncio.create_task(pool.encode(["a"], Role.QUERY))
+        await until(lambda: dying.inside)
+        dying.state = ModelState.LOADING
+        dying.step(Role.QUERY)
+        living.step(Role.QUERY)
+        np.testing.assert_array_equal((await call).vectors, expected(["a"]))
+    assert (dying.runs, living.runs) == ([["a"]], [["a"]])
+
+
+async def test_texts_that_the_only_worker_died_with_wait_for_its_replacement() -> None:
+    worker = SteppedWorker(stepped=False)
+    worker.deaths = 1
+    async with pool_of(worker) as pool:
+        np.testing.assert_array_equal((await pool.encode(["a"], Role.QUERY)).vectors, expected(["a"]))
+        assert (await pool.encode(["b"], Role.DOCUMENT)).vectors.shape == (1, 2)
+    assert worker.runs == [["a"], ["a"], ["b"]]
+
+
+async def test_texts_that_two_workers_died_with_are_given_up_and_others_are_not() -> None:
+    worker = SteppedWorker(stepped=False)
+    worker.deaths = 2
+    async with pool_of(worker) as pool:
+        with pytest.raises(ModelUnavailableError, match="letters: its worker died 2 times on the same texts"):
+            await pool.encode(["a"], Role.QUERY)
+        np.testing.assert_array_equal((await pool.encode(["b"], Role.QUERY)).vectors, expected(["b"]))
 
 
 async def test_a_query_goes_to_a_replica_at_rest_at_once() -> None:

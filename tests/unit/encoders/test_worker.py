@@ -20,11 +20,12 @@ from typing_extensions import override
 
 from vecgate_server.encoders import worker
 from vecgate_server.encoders.base import ModelState, Role
+from vecgate_server.encoders.runtime import WorkerDiedError
 from vecgate_server.encoders.runtime_choice import load_runtime
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings, RuntimeChoice
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.worker import ProcessWorker
-from vecgate_server.encoders.worker_link import Settle, WorkerDiedError, WorkerLink
+from vecgate_server.encoders.worker_link import Settle, WorkerLink
 from vecgate_server.encoders.worker_messages import Loaded
 from vecgate_server.errors import ModelUnavailableError, ShuttingDownError
 
@@ -179,26 +180,15 @@ def test_a_worker_that_dies_at_rest_is_replaced_before_the_next_call(
     assert f"worker {starter.links[0].pid} of model tiny was ended by SIGKILL; it is replaced" in caplog.text
 
 
-def test_the_batch_that_a_worker_died_with_runs_on_its_replacement(
+def test_who_waits_for_a_worker_that_dies_is_told_and_the_next_call_gets_its_replacement(
     loaded: ProcessWorker, starter: CountedStarter
 ) -> None:
     expected = run(loaded)
     starter.kill_at_work = 1
+    with pytest.raises(WorkerDiedError, match="the worker of model tiny died"):
+        run(loaded)
     np.testing.assert_array_equal(run(loaded), expected)
     assert (len(starter.links), loaded.restarts) == (2, 1)
-
-
-def test_a_batch_that_two_workers_died_with_is_given_up(
-    loaded: ProcessWorker, starter: CountedStarter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "FIRST_PAUSE_SECONDS", 0.05)
-    expected = run(loaded)
-    starter.kill_at_work = 2
-    with pytest.raises(ModelUnavailableError, match="tiny: its worker died 2 times on the same texts"):
-        run(loaded)
-    until(lambda: loaded.restarts == 2)
-    np.testing.assert_array_equal(run(loaded), expected)
-    assert len(starter.links) == 3
 
 
 def test_while_a_worker_that_dies_again_and_again_pauses_calls_are_refused_at_once(
