@@ -141,7 +141,7 @@ async def test_a_length_that_is_no_longer_declared_refuses_text_and_takes_vector
         assert [outcome.error.reason for outcome in written.outcomes] == ["MODEL_MISMATCH", ""]
 
 
-@pytest.mark.parametrize("dimensions", [0, 3, 5])
+@pytest.mark.parametrize("dimensions", [3, 5])
 async def test_other_lengths_are_refused_with_those_there_are(refusal: Any, dimensions: int) -> None:
     async with serving(FourDimensions()) as (_, stub):
         encode = EncodeRequest(texts=["near"], role=ROLE_DOCUMENT, dimensions=dimensions)
@@ -150,6 +150,17 @@ async def test_other_lengths_are_refused_with_those_there_are(refusal: Any, dime
             refused = await refusal(call)
             assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "DIMENSIONS_UNSUPPORTED")
             assert "4 components, which may be cut to 1, 2" in refused.message
+
+
+async def test_no_components_at_all_are_refused(refusal: Any) -> None:
+    async with serving(FourDimensions()) as (_, stub):
+        encoded = await refusal(stub.Encode(EncodeRequest(texts=["near"], role=ROLE_DOCUMENT, dimensions=0)))
+        created = await refusal(
+            stub.CreateCollection(CreateCollectionRequest(name="s", model=ModelChoice(dimensions=0)))
+        )
+        assert {encoded.code, created.code} == {grpc.StatusCode.INVALID_ARGUMENT}
+        assert encoded.message.startswith("dimensions: 0 is not")
+        assert created.message.startswith("model.dimensions: 0 is not")
 
 
 async def test_the_client_asks_for_shortened_vectors() -> None:

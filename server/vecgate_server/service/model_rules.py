@@ -37,8 +37,11 @@ def of_dimensions(encoder: Encoder, dimensions: int, path: str) -> Encoder:
     """Let an encoder give vectors of so many components.
 
     Raises:
+        InvalidArgumentError: that is none.
         DimensionsUnsupportedError: they may not be cut to that.
     """
+    if dimensions < 1:
+        raise InvalidArgumentError.at(path, f"{dimensions} is not a number of components; leave it out for all of them")
     model = encoder.description
     if dimensions == model.dimension:
         return encoder
