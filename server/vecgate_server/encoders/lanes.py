@@ -82,41 +82,46 @@ class Lanes(Generic[Call]):
         return None
 
 
+@dataclass(eq=False, slots=True)
+class _CallQueue(Generic[Call]):
+    """A call's texts, longest first; those that left are passed over. And the tokens that it has had of its turn."""
+
+    texts: deque[QueuedText[Call]]
+    turn_tokens: int = 0
+
+
 class _Lane(Generic[Call]):
     """The queued texts of one role.
 
-    Its calls take turns. A turn lasts for the tokens of one full micro-batch, so a small call waits for so much of each call
-    before it and not for their ends. A call's longest texts leave first, together with what has nearly their length, so that
-    little is padded; what is left of the budget goes to texts of that length of the other calls.
+    Its calls take turns. A turn is the tokens of one micro-batch, so a small call waits for so much of each call before it and
+    not for their ends. A call's longest texts leave first, together with what has nearly their length, so that little is
+    padded. What is left of the budget goes to texts of that length of the other calls, one of each call in turn; that is
+    taken off their own turns.
     """
 
     def __init__(self, micro_batch_tokens: int) -> None:
         self._budget = micro_batch_tokens
-        # The texts of each call, longest first; those that left are passed over.
-        self._calls: OrderedDict[Call, deque[QueuedText[Call]]] = OrderedDict()
-        # All texts by length, in the order in which they came, and the lengths that there are in order.
-        self._of_length: dict[int, dict[QueuedText[Call], None]] = {}
+        self._calls: OrderedDict[Call, _CallQueue[Call]] = OrderedDict()
+        # All texts by length and call, in the order in which they came, and the lengths that there are in order.
+        self._of_length: dict[int, dict[Call, dict[QueuedText[Call], None]]] = {}
         self._lengths: list[int] = []
-        # Tokens that the first call has had in its turn.
-        self._turn_tokens = 0
         self.tokens = 0
 
     def put(self, call: Call, texts: Sequence[QueuedText[Call]]) -> None:
         if not texts:
             return
-        self._calls[call] = deque(sorted(texts, key=_width, reverse=True))
+        self._calls[call] = _CallQueue(deque(sorted(texts, key=_width, reverse=True)))
         for queued in texts:
             width = _width(queued)
             if width not in self._of_length:
                 self._of_length[width] = {}
                 insort(self._lengths, width)
-            self._of_length[width][queued] = None
+            self._of_length[width].setdefault(call, {})[queued] = None
             self.tokens += len(queued.text)
 
     def drop(self, call: Call) -> None:
-        if next(iter(self._calls), None) == call:
-            self._turn_tokens = 0
-        for queued in self._calls.pop(call, ()):
+        queue = self._calls.pop(call, None)
+        for queued in queue.texts if queue else ():
             if not queued.left:
                 self.leave(queued)
 
@@ -124,30 +129,31 @@ class _Lane(Generic[Call]):
         queued.left = True
         self.tokens -= len(queued.text)
         width = _width(queued)
-        same = self._of_length[width]
-        del same[queued]
-        if not same:
+        calls = self._of_length[width]
+        del calls[queued.call][queued]
+        if not calls[queued.call]:
+            del calls[queued.call]
+        if not calls:
             del self._of_length[width]
             del self._lengths[bisect_left(self._lengths, width)]
 
     def take(self) -> list[QueuedText[Call]]:
         """Take the next micro-batch; empty when nothing is queued."""
         while self._calls:
-            call, texts = next(iter(self._calls.items()))
-            while texts and texts[0].left:
-                texts.popleft()
-            if not texts:
+            call, queue = next(iter(self._calls.items()))
+            while queue.texts and queue.texts[0].left:
+                queue.texts.popleft()
+            if not queue.texts:
                 del self._calls[call]
-                self._turn_tokens = 0
-                continue
-            taken = self._beside(texts)
-            for queued in taken:
-                self.leave(queued)
-            self._turn_tokens += sum(len(queued.text) for queued in taken if queued.call == call)
-            if self._turn_tokens >= self._budget:
+            elif queue.turn_tokens and queue.turn_tokens + len(queue.texts[0].text) > self._budget:
+                queue.turn_tokens = max(0, queue.turn_tokens - self._budget)
                 self._calls.move_to_end(call)
-                self._turn_tokens = 0
-            return taken
+            else:
+                taken = self._beside(queue.texts)
+                for queued in taken:
+                    self.leave(queued)
+                    self._calls[queued.call].turn_tokens += len(queued.text)
+                return taken
         return []
 
     def _beside(self, texts: Sequence[QueuedText[Call]]) -> list[QueuedText[Call]]:
@@ -158,18 +164,19 @@ class _Lane(Generic[Call]):
         for queued in islice(texts, 1, None):
             if queued.left:
                 continue
-            padding += width - _width(queued)
-            if padding > PADDING_TOKENS or self._room(width, batch) < 1:
-                padding -= width - _width(queued)
+            padded = padding + width - _width(queued)
+            if padded > PADDING_TOKENS or self._room(width, batch) < 1:
                 break
-            batch[queued] = None
+            batch[queued], padding = None, padded
         position = bisect_left(self._lengths, width)
         for longer in islice(self._lengths, position, None):
             padded = padding + (longer - width) * len(batch)
             if padded > PADDING_TOKENS or self._room(longer, batch) < 1:
                 break
-            width, padding = longer, padded
-            batch |= dict.fromkeys(islice(self._others(longer, batch), self._room(width, batch)))
+            others = list(islice(self._others(longer, batch), self._room(longer, batch)))
+            if others:
+                width, padding = longer, padded
+                batch |= dict.fromkeys(others)
         for shorter in reversed(self._lengths[:position]):
             room = min(self._room(width, batch), (PADDING_TOKENS - padding) // (width - shorter))
             if room < 1:
@@ -184,7 +191,17 @@ class _Lane(Generic[Call]):
         return self._budget // width - len(batch)
 
     def _others(self, width: int, batch: dict[QueuedText[Call], None]) -> Iterator[QueuedText[Call]]:
-        return (queued for queued in self._of_length[width] if queued not in batch)
+        """Yield texts of a length that may join: the first of each call that has not had its turn's tokens, then the second."""
+        left = []
+        for call, texts in self._of_length[width].items():
+            if self._calls[call].turn_tokens < self._budget:
+                candidates = (queued for queued in texts if queued not in batch)
+                yield from islice(candidates, 1)
+                left.append(candidates)
+        while left:
+            firsts = [(candidates, next(candidates, None)) for candidates in left]
+            yield from (queued for _, queued in firsts if queued is not None)
+            left = [candidates for candidates, queued in firsts if queued is not None]
 
 
 def _width(queued: QueuedText[Call]) -> int:

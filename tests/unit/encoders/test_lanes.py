@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecgate_server.encoders.base import Role
@@ -95,12 +96,29 @@ def test_a_call_has_its_own_texts_before_those_of_others_in_its_turn() -> None:
     assert [queued.call for queued in second.texts] == ["small"] * 10
 
 
-def test_a_small_call_waits_for_one_micro_batch_of_a_large_one() -> None:
+@pytest.mark.parametrize("tokens", [40, 50])
+def test_a_small_call_waits_for_one_micro_batch_of_each_large_one(tokens: int) -> None:
     lanes: Lanes[str] = Lanes(micro_batch_tokens=100)
-    lanes.put("large", Role.DOCUMENT, _texts("large", [50] * 100))
-    lanes.put("small", Role.DOCUMENT, _texts("small", [50]))
+    for number in range(8):
+        lanes.put(f"large {number}", Role.DOCUMENT, _texts(f"large {number}", [tokens] * 100))
+    lanes.put("small", Role.DOCUMENT, _texts("small", [90]))
     callers = [{queued.call for queued in batch.texts} for batch in _drain(lanes)]
-    assert "small" in callers[1]
+    assert {"small"} in callers[: 8 + 1]
+
+
+@settings(max_examples=20)
+@given(lengths=st.lists(st.integers(20, 100), min_size=100, max_size=100), seed=st.integers(0, 9))
+def test_many_small_calls_do_not_each_wait_for_a_run_of_a_large_one(lengths: list[int], seed: int) -> None:
+    lanes: Lanes[str] = Lanes(micro_batch_tokens=512)
+    lanes.put("large", Role.DOCUMENT, _texts("large", [20 + (seed + row) % 80 for row in range(1_000)]))
+    for number, length in enumerate(lengths):
+        lanes.put(f"small {number}", Role.DOCUMENT, _texts(f"small {number}", [length]))
+    waited = of_large = 0
+    for batch in _drain(lanes):
+        of_large += sum(len(queued.text) for queued in batch.texts if queued.call == "large")
+        if any(queued.call != "large" for queued in batch.texts):
+            waited = of_large
+    assert waited <= 3 * 512
 
 
 def test_the_longest_texts_of_a_call_leave_first() -> None:
