@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ SHORTEST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 60.0
 UNKNOWN_RETRY_SECONDS = 1.0
 TRIES = 2
-"""Workers that a micro-batch may run on; the second one dying with it too shows that others would as well."""
+"""Workers that a micro-batch may run on; the second one dying with it too makes it likely that others would as well."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +73,8 @@ class Schedule:
         self._runners = [runner for worker in workers for runner in _runners(worker)]
         self._tokens_a_second: dict[Role, float] = {}
         self._calls: set[EncodeCall] = set()
+        # What a worker died with, until a runner takes it.
+        self._again: deque[_Run] = deque()
         self._closed = False
         self.runs = 0
         self.run_seconds = 0.0
@@ -132,7 +135,8 @@ class Schedule:
             self._lanes.drop(call)
             call.fail(ShuttingDownError(f"model {self._name} is being closed"))
         running = [runner.running for runner in self._runners if runner.running is not None]
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            await asyncio.wait(running)
 
     def _drop(self, call: EncodeCall, role: Role) -> None:
         """Forget what waits of a call: all of it after a cancellation, nothing after success."""
@@ -143,20 +147,35 @@ class Schedule:
     def _dispatch(self) -> None:
         """Give every free runner a micro-batch while there are some."""
         for runner in self._free():
-            batch = self._take(runner.roles)
-            if batch is None:
-                continue
-            self._begin(_Run(runner, batch, perf_counter_ns()))
+            run = self._next_run(runner)
+            if run is not None:
+                self._begin(run)
+
+    def _next_run(self, runner: _Runner) -> _Run | None:
+        """Return what runs there next: what a worker died with before what has not run yet."""
+        for died in list(self._again):
+            if died.batch.role in runner.roles:
+                self._again.remove(died)
+                return _Run(runner, died.batch, perf_counter_ns(), died.deaths)
+        batch = self._take(runner.roles)
+        return None if batch is None else _Run(runner, batch, perf_counter_ns())
 
     def _begin(self, run: _Run) -> None:
         running = run.runner.worker.forward([queued.text for queued in run.batch.texts], run.batch.role)
         run.runner.running = running
         running.add_done_callback(partial(self._ran, run))
 
-    def _begin_again(self, run: _Run) -> None:
-        """Run a micro-batch whose worker died with it, on a worker that is free, or else on that one's replacement."""
-        free = [runner for runner in self._free() if run.batch.role in runner.roles]
-        self._begin(_Run(free[0] if free else run.runner, run.batch, run.started, run.deaths + 1))
+    def _runs_again(self, run: _Run, died: WorkerDiedError) -> bool:
+        """Keep a micro-batch that a worker died with for another run, if somebody still waits for it."""
+        awaited = any(
+            not queued.call.done.done() or self._shared.is_followed(queued, run.batch.role)
+            for queued in run.batch.texts
+        )
+        if self._closed or not awaited or run.deaths + 1 == TRIES:
+            return False
+        logger.warning("model %s: %s; %d texts run again", self._name, died, len(run.batch.texts))
+        self._again.append(_Run(run.runner, run.batch, run.started, run.deaths + 1))
+        return True
 
     def _free(self) -> Iterator[_Runner]:
         """Order the free runners: of idle workers first. A worker that is being replaced gets work only if no other answers.
@@ -193,24 +212,25 @@ class Schedule:
     def _ran(self, run: _Run, ran: asyncio.Future[NDArray[np.float32]]) -> None:
         run.runner.running = None
         batch = run.batch
-        died = not ran.cancelled() and isinstance(ran.exception(), WorkerDiedError)
-        if died and run.deaths + 1 < TRIES:
-            self._begin_again(run)
-            self._dispatch()
-            return
-        answered = self._ended(batch)
         try:
             vectors = ran.result()
             self._check(vectors, batch)
+        except WorkerDiedError as died:
+            if not self._runs_again(run, died):
+                self._fail(batch.role, self._all_ended(batch), died)
         except Exception as error:  # noqa: BLE001  # whatever it is, the calls get it
-            self._fail(batch.role, [queued for pair in answered for queued in (pair[0], *pair[1])], error)
+            self._fail(batch.role, self._all_ended(batch), error)
         else:
             self._count(batch, (perf_counter_ns() - run.started) / 1e9)
-            for (queued, followers), vector in zip(answered, vectors, strict=True):
+            for (queued, followers), vector in zip(self._ended(batch), vectors, strict=True):
                 queued.call.receive(queued.row, vector, shared=False)
                 for follower in followers:
                     follower.call.receive(follower.row, vector, shared=True)
         self._dispatch()
+
+    def _all_ended(self, batch: MicroBatch[EncodeCall]) -> Sequence[QueuedText[EncodeCall]]:
+        """Note that a micro-batch runs no more; return its texts and the copies that followed them."""
+        return [queued for pair in self._ended(batch) for queued in (pair[0], *pair[1])]
 
     def _ended(
         self, batch: MicroBatch[EncodeCall]
@@ -238,13 +258,14 @@ class Schedule:
 
     def _fail(self, role: Role, texts: Sequence[QueuedText[EncodeCall]], cause: Exception) -> None:
         if isinstance(cause, WorkerDiedError):
-            cause = ModelUnavailableError(f"model {self._name}: its worker died {TRIES} times on the same texts")
-        known = isinstance(cause, ModelUnavailableError | ShuttingDownError)
-        if not known:
+            sentence = f"model {self._name}: {TRIES} workers died on the same texts, or did not answer in time"
+        elif isinstance(cause, ModelUnavailableError | ShuttingDownError):
+            sentence = str(cause)
+        else:
+            sentence = f"model {self._name} failed: {type(cause).__name__}"
             logger.error("model %s failed on %d texts", self._name, len(texts), exc_info=cause)
         for call in {queued.call for queued in texts}:
             self._drop(call, role)
-            sentence = str(cause) if known else f"model {self._name} failed: {type(cause).__name__}"
             error = ShuttingDownError(sentence) if self._closed else ModelUnavailableError(sentence)
             error.__cause__ = cause
             call.fail(error)

@@ -52,6 +52,10 @@ class SharedTexts(Generic[Call]):
         self._followers[role, queued.key] = copies
         return tuple(copies)
 
+    def is_followed(self, queued: QueuedText[Call], role: Role) -> bool:
+        """Whether a copy waits for the run of this text."""
+        return queued.key is not None and bool(self._followers.get((role, queued.key)))
+
     def end(self, queued: QueuedText[Call], role: Role) -> Sequence[QueuedText[Call]]:
         """Note that a text's run is over; return the copies that followed it."""
         if queued.key is None:

@@ -135,21 +135,22 @@ class ProcessWorker:
         """Have the process run it; if there is none now, this is called again once that has changed."""
         try:
             link = self._link_for(waiting)
-        except (ModelUnavailableError, ShuttingDownError) as error:
-            _settle(waiting.answer, error)
-        else:
             if link is not None:
                 link.forward(waiting.batch, waiting.role, partial(self._end, link, waiting.answer))
+        except Exception as error:  # noqa: BLE001  # whoever waits has to be told, whatever it is
+            _settle(waiting.answer, error)
 
     def _link_for(self, waiting: _Waiting) -> WorkerLink | None:
         with self._changed:
             self._refuse_when_closed()
             if self.state is ModelState.FAILED:
                 raise ModelUnavailableError(self.detail)
-            if self.state is not ModelState.READY:
-                self._waiting.append(waiting)
-                return None
-            return self._link
+            if self.state is ModelState.READY and self._link is not None and self._link.answers(waiting.role):
+                return self._link
+            # One that died at rest may be known here before the watcher sees it.
+            self.state = ModelState.LOADING
+            self._waiting.append(waiting)
+            return None
 
     def _end(
         self, link: WorkerLink, answer: asyncio.Future[NDArray[np.float32]], outcome: NDArray[np.float32] | Exception

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -12,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,21 +54,24 @@ class WorkerLink:
             OSError: no process can be started.
         """
         self._model = model.name
-        pairs = [socket.socketpair() for _ in range(3)]
-        (control, queries, documents), theirs = zip(*pairs, strict=True)
-        self._control: Control = Connection(control.detach())
-        self._roles = {Role.QUERY: AskingSocket(queries), Role.DOCUMENT: AskingSocket(documents)}
-        descriptors = tuple(end.fileno() for end in theirs)
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            ends: list[socket.socket] = []
+            descriptors: list[int] = []
+            for _ in range(3):
+                our_end, their_end = socket.socketpair()
+                ends.append(ours.enter_context(our_end))
+                theirs.enter_context(their_end)
+                descriptors.append(their_end.fileno())
             self._process = subprocess.Popen(  # noqa: S603  # this package
                 [sys.executable, "-m", MODULE, *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        finally:
-            for end in theirs:
-                end.close()
+            ours.pop_all()
+        control, queries, documents = ends
+        self._control: Control = Connection(control.detach())
+        self._roles = {Role.QUERY: AskingSocket(queries), Role.DOCUMENT: AskingSocket(documents)}
         self._reaping = Lock()
         levels = [logging.getLogger(name).getEffectiveLevel() for name in ("vecgate_server", None)]
         with contextlib.suppress(OSError):  # await_loaded() tells of a process that is gone already
@@ -101,6 +103,10 @@ class WorkerLink:
             pass
         return _ended(self._reap())
 
+    def answers(self, role: Role) -> bool:
+        """Whether the process can be asked for this role, as far as is known."""
+        return self._roles[role].is_open
+
     def forward(self, batch: Sequence[TokenizedText], role: Role, settle: Settle) -> None:
         """Have a batch run; one call for each role at a time, on the event loop. See Runtime.forward.
 
@@ -126,11 +132,11 @@ class WorkerLink:
         elif isinstance(answer, Exception):
             # Alive or not, it does not answer, or not in words that are understood.
             logger.warning("worker %d of model %s: %s: %s", self.pid, self._model, type(answer).__name__, answer)
-            # Not here, because it waits for a reaping that is under way.
-            asyncio.get_running_loop().run_in_executor(None, self.kill)
-            died = WorkerDiedError(f"the worker of model {self._model} died")
+            died = WorkerDiedError(f"the worker of model {self._model} died or did not answer: {answer}")
             died.__cause__ = answer
             settle(died)
+            # Not here, because it waits for a reaping that is under way.
+            Thread(target=self.kill, name=f"kill worker {self.pid}", daemon=True).start()
         else:
             settle(unpacked_vectors(answer))
 

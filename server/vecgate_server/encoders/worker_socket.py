@@ -11,6 +11,8 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 _LENGTH = struct.Struct("<Q")
@@ -51,6 +53,8 @@ class AskingSocket:
         self._settle: Callable[[Any], None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._closed = False
+        # close() in another thread must not come between finding the socket open and giving it to a loop.
+        self._binding = Lock()
 
     def ask(self, message: object, seconds: float, settle: Callable[[Any], None]) -> None:
         """Send a message, and call `settle` on the event loop with the answer.
@@ -58,33 +62,42 @@ class AskingSocket:
         With an exception instead if none came within so many seconds, or what came cannot be read, or the other end is closed;
         nothing can be asked any more then. What is known at once is told before this returns.
         """
-        if self._closed:
-            settle(EOFError("the socket is closed"))
-            return
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            loop.add_reader(self._end, self._readable)
         self._settle = settle
+        try:
+            self._begin(message, seconds)
+        except Exception as error:  # noqa: BLE001  # whoever waits has to be told, whatever it is
+            self._fail(error)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be asked, as far as is known."""
+        return not self._closed
+
+    def close(self) -> None:
+        """Close the socket; from any thread, once the process at its other end has ended."""
+        with self._binding:
+            if self._loop is None or self._loop.is_closed():
+                self._closed = True
+                self._end.close()
+                return
+        # The loop reads the socket, and sees the other end close, but may be told of that later than of this.
+        with suppress(RuntimeError):  # the loop was closed meanwhile, and the process is ending
+            self._loop.call_soon_threadsafe(self._fail, EOFError("the other end is closed"))
+
+    def _begin(self, message: object, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        with self._binding:
+            if self._closed:
+                raise EOFError("the socket is closed")
+            if self._loop is not loop:
+                loop.add_reader(self._end, self._readable)
+                self._loop = loop
         self._deadline = loop.call_later(seconds, self._fail, TimeoutError(f"no answer within {seconds:.0f} seconds"))
         self._unsent = memoryview(_framed(message))
         self._send()
         if self._unsent:
             self._writes = True
             loop.add_writer(self._end, self._send)
-
-    def close(self) -> None:
-        """Close the socket; from any thread, once the process at its other end has ended."""
-        loop = self._loop
-        try:
-            if loop is not None:
-                # The loop reads it, and sees the other end close, but may be told of that later than of this.
-                loop.call_soon_threadsafe(self._fail, EOFError("the other end is closed"))
-                return
-        except RuntimeError:  # the loop is closed
-            pass
-        self._closed = True
-        self._end.close()
 
     def _send(self) -> None:
         try:
@@ -124,14 +137,14 @@ class AskingSocket:
         self._end_question(answer)
 
     def _fail(self, error: Exception) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._loop is not None:
-            self._loop.remove_reader(self._end)
-            self._loop.remove_writer(self._end)
-        self._unsent = memoryview(b"")
-        self._end.close()
+        with self._binding:
+            was_open, self._closed = not self._closed, True
+        if was_open:
+            self._unsent = memoryview(b"")
+            if self._loop is not None:
+                self._loop.remove_reader(self._end)
+                self._loop.remove_writer(self._end)
+            self._end.close()
         self._end_question(error)
 
     def _end_question(self, answer: object) -> None:

@@ -143,6 +143,35 @@ async def test_texts_that_a_worker_died_with_run_on_a_replica_at_rest() -> None:
     assert (dying.runs, living.runs) == ([["a"]], [["a"]])
 
 
+async def test_texts_that_a_worker_died_with_go_before_later_ones_when_a_replica_is_free() -> None:
+    dying, living = (SteppedWorker(concurrent=False) for _ in range(2))
+    dying.deaths = 1
+    async with pool_of(dying, living) as pool:
+        first = asyncio.create_task(pool.encode(["a"], Role.QUERY))
+        await until(lambda: dying.inside)
+        calls = [asyncio.create_task(pool.encode([text], Role.QUERY)) for text in "bc"]
+        await until(lambda: living.inside and pool.waiting_tokens(Role.QUERY) == 1)
+        dying.state = ModelState.LOADING
+        dying.step(Role.QUERY)
+        await until(lambda: not dying.inside)
+        living.step(Role.QUERY, 3)
+        await asyncio.gather(first, *calls)
+    assert (dying.runs, living.runs) == ([["a"]], [["b"], ["a"], ["c"]])
+
+
+async def test_texts_that_a_worker_died_with_do_not_run_again_for_nobody() -> None:
+    worker = SteppedWorker()
+    worker.deaths = 1
+    async with pool_of(worker) as pool:
+        gone = asyncio.create_task(pool.encode(["a"], Role.QUERY))
+        await until(lambda: worker.inside)
+        gone.cancel()
+        await asyncio.wait([gone])
+        worker.step(Role.QUERY, 2)
+        await pool.encode(["b"], Role.QUERY)
+    assert worker.runs == [["a"], ["b"]]
+
+
 async def test_texts_that_the_only_worker_died_with_wait_for_its_replacement() -> None:
     worker = SteppedWorker(stepped=False)
     worker.deaths = 1
@@ -156,7 +185,7 @@ async def test_texts_that_two_workers_died_with_are_given_up_and_others_are_not(
     worker = SteppedWorker(stepped=False)
     worker.deaths = 2
     async with pool_of(worker) as pool:
-        with pytest.raises(ModelUnavailableError, match="letters: its worker died 2 times on the same texts"):
+        with pytest.raises(ModelUnavailableError, match="letters: 2 workers died on the same texts"):
             await pool.encode(["a"], Role.QUERY)
         np.testing.assert_array_equal((await pool.encode(["b"], Role.QUERY)).vectors, expected(["b"]))
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -185,7 +186,7 @@ def test_who_waits_for_a_worker_that_dies_is_told_and_the_next_call_gets_its_rep
 ) -> None:
     expected = run(loaded)
     starter.kill_at_work = 1
-    with pytest.raises(WorkerDiedError, match="the worker of model tiny died"):
+    with pytest.raises(WorkerDiedError, match="the worker of model tiny died or did not answer"):
         run(loaded)
     np.testing.assert_array_equal(run(loaded), expected)
     assert (len(starter.links), loaded.restarts) == (2, 1)
@@ -266,6 +267,16 @@ async def test_a_worker_ends_when_its_server_is_gone(model: ModelSettings, setti
     assert link._process.wait(60) == 0
     assert isinstance(await outcome(link, batch), WorkerDiedError)
     assert link.await_end() == "ended with exit code 0"
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing_open(
+    model: ModelSettings, settings: EncoderSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError):
+        WorkerLink(model, settings)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_process_that_ends_while_it_loads_is_told(model: ModelSettings, settings: EncoderSettings) -> None:

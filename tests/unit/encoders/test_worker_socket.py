@@ -79,6 +79,18 @@ async def test_who_waits_while_the_socket_is_closed_here_is_told(ends: tuple[Ask
     assert isinstance(await answer_to(asking, "?"), EOFError)
 
 
+async def test_a_socket_closed_by_another_thread_while_it_is_asked_first_loses_no_question() -> None:
+    for _ in range(200):
+        ours, theirs = socket.socketpair()
+        asking = AskingSocket(ours)
+        thread = Thread(target=asking.close)
+        thread.start()
+        assert isinstance(await answer_to(asking, "?", seconds=0.5), EOFError | TimeoutError)
+        thread.join()
+        theirs.close()
+        asking.close()
+
+
 async def test_an_answer_that_does_not_come_in_time_is_an_error_for_good(
     ends: tuple[AskingSocket, socket.socket],
 ) -> None:
