@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,13 @@ MEMORY: dict[str, Any] = {"backends": {"memory": {"kind": "memory"}}}
 
 
 def workers(server: Any) -> list[int]:
-    """The children of the server that run a model."""
-    pid = server.process.pid
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [child for child in children if b"worker_process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    """The children of the server that run a model; processes and threads may end while they are looked at."""
+    found: list[int] = []
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children = (task / "children").read_text().split()
+            found += [int(each) for each in children if b"worker_process" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return found
 
 
 def texts_of(caller: int, turn: int) -> list[str]:

@@ -139,4 +139,16 @@ class VectorSearchService(VectorSearchServiceServicer):
     def UpsertStream(
         self, request_iterator: AsyncIterator[ingest_pb2.UpsertStreamRequest], context: Context
     ) -> AsyncIterator[ingest_pb2.UpsertStreamResponse]:
+        return _RefusedStream(request_iterator)
+
+
+class _RefusedStream(AsyncIterator[ingest_pb2.UpsertStreamResponse]):
+    """Refuses a call after its first message: a client that is still sending when its call ends may tell of that instead."""
+
+    def __init__(self, requests: AsyncIterator[ingest_pb2.UpsertStreamRequest]) -> None:
+        self._requests = requests
+
+    @override
+    async def __anext__(self) -> ingest_pb2.UpsertStreamResponse:
+        await anext(self._requests, None)
         raise NotYetError("UpsertStream: this version has no bulk ingest; use Upsert")
