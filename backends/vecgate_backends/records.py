@@ -6,9 +6,9 @@ Vectors are float32. A batch is columnar, because both sides work on whole matri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +59,21 @@ class Acknowledgement(StrEnum):
     SEARCHABLE = "searchable"
 
 
+class Quantization(StrEnum):
+    """How an index keeps the vectors it walks over; originals stand beside it, and scores come from those.
+
+    NONE: float32. SCALAR8: 8 bits a component.
+    """
+
+    NONE = "none"
+    SCALAR8 = "scalar8"
+
+
 @dataclass(frozen=True, slots=True)
 class FlatIndex:
-    """Exact search over everything."""
+    """Exact search over everything. `kind`: its name in Capabilities.index_kinds."""
+
+    kind: ClassVar[str] = "flat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,29 @@ class HnswIndex:
     m: int = 16
     ef_construction: int = 100
     ef: int = 64
+    quantization: Quantization = Quantization.NONE
+
+    @property
+    def kind(self) -> str:
+        """Its name in Capabilities.index_kinds: "hnsw" or "hnsw-scalar8"."""
+        return "hnsw" if self.quantization is Quantization.NONE else f"hnsw-{self.quantization}"
 
 
-IndexConfig: TypeAlias = FlatIndex | HnswIndex
+@dataclass(frozen=True, slots=True)
+class IvfIndex:
+    """Inverted lists: how many, and how many a search visits at least. None: the backend chooses."""
+
+    kind: ClassVar[str] = "ivf"
+    lists: int | None = None
+    nprobe: int | None = None
+
+
+IndexConfig: TypeAlias = FlatIndex | HnswIndex | IvfIndex
+
+
+def index_numbers(index: IndexConfig) -> dict[str, int | None]:
+    """Return the parameters of an index by name; with its kind they tell all of it."""
+    return {name: value for name, value in asdict(index).items() if name != "quantization"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from vecgate_backends.conformance import Case
 from vecgate_backends.contract import Backend
 from vecgate_backends.faiss import FaissBackend, FaissOptions
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
-from vecgate_backends.records import FlatIndex, HnswIndex
+from vecgate_backends.records import FlatIndex, HnswIndex, IvfIndex, Quantization
 
 
 def memory(directory: Path) -> Backend:
@@ -30,5 +30,7 @@ CASES = [
     Case("memory", memory, reopenable=False),
     Case("faiss-flat", faiss, index=FlatIndex(), settle=FaissBackend.settle),
     Case("faiss-hnsw", faiss, index=HnswIndex(), settle=FaissBackend.settle),
+    Case("faiss-ivf", faiss, index=IvfIndex(), settle=FaissBackend.settle),
+    Case("faiss-sq8", faiss, index=HnswIndex(quantization=Quantization.SCALAR8), settle=FaissBackend.settle),
     Case("faiss-auto", faiss_by_default, settle=FaissBackend.settle),
 ]

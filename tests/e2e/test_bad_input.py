@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from vecgate.v1.collection_pb2 import CreateCollectionRequest, HnswIndex, IndexConfig, IvfIndex, ModelChoice, Unbound
+from vecgate.v1.collection_pb2 import (
+    QUANTIZATION_SCALAR8,
+    CreateCollectionRequest,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    ModelChoice,
+    Unbound,
+)
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, FilterList, IdList, Selector
 from vecgate.v1.metadata_pb2 import StringList, Value, ValueList
@@ -433,27 +441,27 @@ async def test_a_bad_rerank_is_refused_with_its_reason_and_path(
 BAD_COLLECTIONS = {
     "dimension 0": (CreateCollectionRequest(unbound=Unbound()), INVALID, "INVALID_ARGUMENT"),
     "too large a dimension": (CreateCollectionRequest(unbound=Unbound(dimension=16_385)), INVALID, "INVALID_ARGUMENT"),
-    "inverted lists": (
-        CreateCollectionRequest(unbound=Unbound(dimension=3), index=IndexConfig(ivf=IvfIndex())),
-        UNIMPLEMENTED,
-        "NOT_IMPLEMENTED",
-    ),
-    "quantization": (
-        CreateCollectionRequest(unbound=Unbound(dimension=3), index=IndexConfig(hnsw=HnswIndex(quantization=2))),  # type: ignore[arg-type]  # its number
-        UNIMPLEMENTED,
-        "NOT_IMPLEMENTED",
-    ),
-    "m out of range": (
-        CreateCollectionRequest(unbound=Unbound(dimension=3), index=IndexConfig(hnsw=HnswIndex(m=3))),
-        INVALID,
-        "INVALID_ARGUMENT",
-    ),
-    "an index the backend does not build": (
-        CreateCollectionRequest(unbound=Unbound(dimension=3), index=IndexConfig(hnsw=HnswIndex())),
-        INVALID,
-        "INDEX_UNSUPPORTED",
-    ),
 }
+BAD_INDEXES = {
+    "m out of range": (IndexConfig(hnsw=HnswIndex(m=3)), "INVALID_ARGUMENT", "index.hnsw.m"),
+    "an unknown quantization": (
+        IndexConfig(hnsw=HnswIndex(quantization=9)),  # type: ignore[arg-type]  # the point
+        "INVALID_ARGUMENT",
+        "index.hnsw.quantization",
+    ),
+    "no lists": (IndexConfig(ivf=IvfIndex(lists=0)), "INVALID_ARGUMENT", "index.ivf.lists"),
+    "too many lists": (IndexConfig(ivf=IvfIndex(lists=65_537)), "INVALID_ARGUMENT", "index.ivf.lists"),
+    "no visits": (IndexConfig(ivf=IvfIndex(nprobe=0)), "INVALID_ARGUMENT", "index.ivf.nprobe"),
+    "more visits than lists": (IndexConfig(ivf=IvfIndex(lists=9, nprobe=10)), "INVALID_ARGUMENT", "index.ivf.nprobe"),
+    "a graph": (IndexConfig(hnsw=HnswIndex()), "INDEX_UNSUPPORTED", "index.hnsw"),
+    "a quantised graph": (
+        IndexConfig(hnsw=HnswIndex(quantization=QUANTIZATION_SCALAR8)),
+        "INDEX_UNSUPPORTED",
+        "index.hnsw.quantization",
+    ),
+    "inverted lists": (IndexConfig(ivf=IvfIndex()), "INDEX_UNSUPPORTED", "index.ivf"),
+}
+"""Refused by the memory backend: the index, the reason, the path."""
 
 
 @pytest.mark.parametrize(("request_", "code", "reason"), BAD_COLLECTIONS.values(), ids=BAD_COLLECTIONS)
@@ -470,6 +478,15 @@ async def test_a_collection_that_cannot_be_made_is_refused(
     request.name = collection
     refused = await refusal(stub.CreateCollection(request))
     assert (refused.code, refused.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(("index", "reason", "path"), BAD_INDEXES.values(), ids=BAD_INDEXES)
+async def test_an_index_that_cannot_be_made_is_refused_with_its_path(
+    stub: VectorSearchServiceAsyncStub, collection: str, refusal: Refused, index: IndexConfig, reason: str, path: str
+) -> None:
+    request = CreateCollectionRequest(name=collection, unbound=Unbound(dimension=3), index=index)
+    refused = await refusal(stub.CreateCollection(request))
+    assert (refused.code, refused.reason, refused.fields) == (INVALID, reason, [path])
 
 
 async def test_a_message_over_the_limit_is_refused_by_size(

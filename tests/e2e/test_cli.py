@@ -347,6 +347,16 @@ def test_graph_parameters_need_a_graph(vecgate: Vecgate, collection: str) -> Non
     assert_one_error_line(refused, 2, "--index hnsw")
 
 
+def test_parameters_of_lists_need_lists(vecgate: Vecgate, collection: str) -> None:
+    made = ("collections", "create", collection, "--dimension", "4")
+    assert_one_error_line(vecgate(*made, "--index", "hnsw", "--lists", "8"), 2, "--index ivf")
+    assert_one_error_line(vecgate(*made, "--index", "flat", "--quantization", "scalar8"), 2, "--index hnsw")
+    # The server of these tests keeps records in memory.
+    assert_one_error_line(vecgate(*made, "--index", "ivf", "--lists", "8", "--nprobe", "2"), 1, "INDEX_UNSUPPORTED")
+    refused = vecgate(*made, "--index", "hnsw", "--quantization", "scalar8")
+    assert_one_error_line(refused, 1, "index.hnsw.quantization")
+
+
 def test_info_tells_models_backends_and_limits(vecgate: Vecgate, memory_server: ServerProcess) -> None:
     shown = vecgate("info")
     assert (shown.status, shown.err) == (0, "")

@@ -14,11 +14,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vecgate.v1.collection_pb2 import (
     METRIC_COSINE,
     METRIC_DOT,
+    QUANTIZATION_SCALAR8,
     CreateCollectionRequest,
     DeleteCollectionRequest,
     GetCollectionRequest,
     HnswIndex,
     IndexConfig,
+    IvfIndex,
     ListCollectionsRequest,
     Unbound,
 )
@@ -324,6 +326,28 @@ async def test_namespaces_keep_records_apart(model_stub: VectorSearchServiceAsyn
     described = await model_stub.GetCollection(GetCollectionRequest(name=animals))
     assert [(each.name, each.record_count) for each in described.namespaces] == [("", 3), ("house 2", 1)]
     assert (described.record_count, described.namespace_count) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        IndexConfig(hnsw=HnswIndex(m=8, ef_construction=50, ef=70, quantization=QUANTIZATION_SCALAR8)),
+        IndexConfig(ivf=IvfIndex()),
+        IndexConfig(ivf=IvfIndex(lists=20, nprobe=3)),
+    ],
+    ids=["quantised graph", "lists", "so many lists"],
+)
+async def test_an_index_is_described_as_it_was_asked_for(
+    model_stub: VectorSearchServiceAsyncStub, collection: str, index: IndexConfig
+) -> None:
+    request = CreateCollectionRequest(name=collection, unbound=Unbound(dimension=4), index=index, if_not_exists=True)
+    assert (await model_stub.CreateCollection(request)).collection.index == index
+    assert not (await model_stub.CreateCollection(request)).created
+    described = await model_stub.GetCollection(GetCollectionRequest(name=collection))
+    assert described.collection.index == index
+    info = await model_stub.GetServerInfo(GetServerInfoRequest())
+    (faiss,) = [backend for backend in info.backends if backend.kind == "faiss"]
+    assert list(faiss.capabilities.index_kinds) == ["flat", "hnsw", "hnsw-scalar8", "ivf"]
 
 
 async def test_collections_are_made_described_listed_and_removed(

@@ -9,7 +9,15 @@ from vecgate_backends.conformance.material import batch_of, random_vectors, read
 from vecgate_backends.contract import ByIds, Collection, SearchOptions
 from vecgate_backends.errors import BackendUnavailableError, IndexUnsupportedError
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
-from vecgate_backends.records import Acknowledgement, CollectionSpec, HnswIndex, Metric, RecordBatch
+from vecgate_backends.records import (
+    Acknowledgement,
+    CollectionSpec,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    Metric,
+    RecordBatch,
+)
 
 
 @pytest.fixture
@@ -51,10 +59,11 @@ async def test_a_dry_run_gives_no_token(collection: Collection) -> None:
     assert result.consistency_token == ""
 
 
-async def test_an_index_it_cannot_build_is_refused() -> None:
+@pytest.mark.parametrize("index", [HnswIndex(), IvfIndex()])
+async def test_an_index_it_cannot_build_is_refused(index: IndexConfig) -> None:
     backend = MemoryBackend(MemoryOptions())
     with pytest.raises(IndexUnsupportedError, match="flat"):
-        await backend.create_collection(CollectionSpec("things", 6, index=HnswIndex()))
+        await backend.create_collection(CollectionSpec("things", 6, index=index))
 
 
 async def test_a_closed_backend_makes_no_collection() -> None:

@@ -26,11 +26,19 @@ from vecgate_backends.records import (
     FlatIndex,
     HnswIndex,
     IndexConfig,
+    IvfIndex,
     Metric,
+    Quantization,
     RecordBatch,
 )
 
 SEARCHABLE = Acknowledgement.SEARCHABLE
+INDEXES: list[IndexConfig] = [
+    FlatIndex(),
+    HnswIndex(),
+    HnswIndex(quantization=Quantization.SCALAR8),
+    IvfIndex(lists=8, nprobe=2),
+]
 WRONG_SHAPES = [(1, DIMENSION - 1), (1, DIMENSION + 1), (2, DIMENSION), (0, DIMENSION), (DIMENSION,)]
 
 
@@ -106,15 +114,15 @@ class TestRefusals:
             with pytest.raises(DimensionMismatchError):
                 await collection.search("", random_vectors(1, dimension), SearchOptions())
 
-    @pytest.mark.parametrize(("kind", "index"), [("flat", FlatIndex()), ("hnsw", HnswIndex())])
-    async def test_exactly_the_claimed_index_kinds_are_built(self, store: Store, kind: str, index: IndexConfig) -> None:
+    @pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.kind)
+    async def test_exactly_the_claimed_index_kinds_are_built(self, store: Store, index: IndexConfig) -> None:
         spec = CollectionSpec("things", DIMENSION, index=index)
-        claimed = kind in store.backend.capabilities.index_kinds
+        claimed = index.kind in store.backend.capabilities.index_kinds
         expected = None if claimed else IndexUnsupportedError
         assert await refusal(store.backend.create_collection(spec)) is expected
         assert len(await store.backend.list_collections()) == int(claimed)
         if not claimed:
-            store.note_refusal(f"index kind {kind}")
+            store.note_refusal(f"index kind {index.kind}")
 
     @pytest.mark.parametrize("metric", list(Metric))
     async def test_exactly_the_claimed_metrics_are_taken(self, store: Store, metric: Metric) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecgate_backends.faiss.segment_index import SegmentIndex
 from vecgate_backends.records import FloatMatrix, FloatVector
 
 
@@ -20,8 +20,8 @@ class Block:
         internal_ids: shape (rows,). record_ids: the ids of the records; may be longer than the block.
         vectors: in index form (scoring.index_form), shape (rows, dimension). norms: their squared lengths, shape (rows,).
         live: shape (rows,); False where the version was deleted or replaced since. dead: how many are False.
-        graph: faiss.IndexHNSWFlat over the same rows, or None. It owns the memory of `vectors`.
-        ef: breadth that a walk of the graph needs (calibration.calibrated_ef); 0 without a graph.
+        index: over the same rows, or None. A graph that is not quantised owns the memory of `vectors`; beside the other kinds they are
+            mapped from the segment's file.
     """
 
     internal_ids: NDArray[np.int64]
@@ -30,8 +30,7 @@ class Block:
     norms: FloatVector
     live: NDArray[np.bool_]
     dead: int
-    graph: Any = None
-    ef: int = 0
+    index: SegmentIndex | None = None
 
     def __len__(self) -> int:
         return len(self.internal_ids)

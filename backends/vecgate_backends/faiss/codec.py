@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,15 +22,25 @@ from vecgate_backends.records import (
     FloatVector,
     HnswIndex,
     IndexConfig,
+    IvfIndex,
     Metadata,
     MetadataValue,
     Metric,
     ModelBinding,
+    Quantization,
     Timestamp,
+    index_numbers,
 )
 
-INDEX_KINDS: Mapping[str, type[FlatIndex | HnswIndex]] = MappingProxyType({"flat": FlatIndex, "hnsw": HnswIndex})
-"""Name of an index kind in files → its settings' class."""
+INDEX_KINDS: Mapping[str, Callable[..., IndexConfig]] = MappingProxyType(
+    {
+        "flat": FlatIndex,
+        "hnsw": HnswIndex,
+        "hnsw-scalar8": partial(HnswIndex, quantization=Quantization.SCALAR8),
+        "ivf": IvfIndex,
+    }
+)
+"""Name of an index kind in files → what makes its settings of its numbers."""
 VECTOR_DTYPE = np.dtype("<f4")
 
 
@@ -69,8 +80,7 @@ def decode_spec(text: str) -> CollectionSpec:
 
 def encode_index(index: IndexConfig) -> dict[str, Any]:
     """Return index settings as a JSON object with the name of their kind."""
-    kind = next(name for name, settings in INDEX_KINDS.items() if isinstance(index, settings))
-    return {"kind": kind} | asdict(index)
+    return {"kind": index.kind} | index_numbers(index)
 
 
 def decode_index(stored: Mapping[str, Any]) -> IndexConfig:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.database import translated_errors
 from vecgate_backends.faiss.partition import Partition
-from vecgate_backends.faiss.scoring import index_form, squared_norms
+from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import SegmentContents, SegmentFileError, read_segment, segment_path
+from vecgate_backends.faiss.segment_index import segment_index
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import SegmentRow, TruthReader, create_truth, open_truth
@@ -144,6 +145,8 @@ def _block(row: SegmentRow, contents: SegmentContents, internal_ids: NDArray[np.
     places = np.searchsorted(internal_ids, contents.internal_ids)
     record_ids = [ids[place] if alive else "" for place, alive in zip(places.tolist(), live.tolist(), strict=True)]
     dead = len(live) - int(np.count_nonzero(live))
-    norms = squared_norms(contents.vectors)
-    ef = SegmentParameters.decode(row.parameters).calibrated_ef
-    return Block(contents.internal_ids, record_ids, contents.vectors, norms, live, dead, contents.graph, ef)
+    index = None
+    if contents.faiss_index is not None:
+        parameters = SegmentParameters.decode(row.parameters)
+        index = segment_index(contents.faiss_index, parameters.index, parameters.breadth)
+    return Block(contents.internal_ids, record_ids, contents.vectors, contents.norms, live, dead, index)

@@ -19,18 +19,20 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
+from vecgate_backends.faiss.index_building import build_index, buildable
 from vecgate_backends.faiss.scoring import squared_norms
-from vecgate_backends.faiss.segment import Segment, build_graph
+from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import (
     FILE_VERSION,
     SegmentContents,
     graph_vectors,
+    mapped_vectors,
     segment_path,
     write_segment,
 )
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.truth import SegmentRow
-from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex
+from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex
 
 MERGED_SEGMENTS = 4
 """So many segments of one size become one of the next size."""
@@ -86,7 +88,7 @@ def build_segment(
     """Build and write the segment of a rebuild; None if no row of it was alive. Runs for long, off the event loop.
 
     Raises:
-        BuildStoppedError: as build_graph. OSError: the file cannot be written.
+        BuildStoppedError: as build_index. OSError: the file cannot be written.
     """
     rows = [np.flatnonzero(block.live) for block in rebuild.blocks]
     internal_ids = _joined([block.internal_ids for block in rebuild.blocks], rows)
@@ -99,16 +101,17 @@ def build_segment(
     record_ids = [
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
-    index = _index_for(spec, norms)
-    graph, ef = None, 0
-    if isinstance(index, HnswIndex):
-        graph, ef = build_graph(vectors, spec.metric, index, stopped)
-        vectors = graph_vectors(graph)  # the graph's own copy, so that there is one
-    row = _write(SegmentContents(internal_ids, vectors, graph), namespace, SegmentParameters(index, ef), directory)
+    settings = buildable(spec.index or HnswIndex(), norms)
+    index = None if isinstance(settings, FlatIndex) else build_index(vectors, spec.metric, settings, stopped)
+    if index is not None and not index.quantized:
+        vectors = graph_vectors(index.raw)  # the graph's own copy, so that there is one
+    contents = SegmentContents(settings.kind, internal_ids, vectors, norms, index.raw if index else None)
+    row = _write(contents, namespace, SegmentParameters(settings, index.breadth if index else 0), directory)
+    if index is not None and index.quantized:
+        vectors = mapped_vectors(segment_path(directory, row.uuid), contents)
     live = np.ones(len(internal_ids), np.bool_)
-    return Segment(
-        row, Block(internal_ids, [record_ids[at] for at in order.tolist()], vectors, norms, live, 0, graph, ef)
-    )
+    ids = [record_ids[at] for at in order.tolist()]
+    return Segment(row, Block(internal_ids, ids, vectors, norms, live, 0, index))
 
 
 def _write(contents: SegmentContents, namespace: str, parameters: SegmentParameters, directory: Path) -> SegmentRow:
@@ -117,7 +120,7 @@ def _write(contents: SegmentContents, namespace: str, parameters: SegmentParamet
     return SegmentRow(
         uuid=name,
         namespace=namespace,
-        kind=parameters.kind,
+        kind=contents.kind,
         parameters=parameters.encode(),
         count=len(contents.internal_ids),
         checksum=checksum,
@@ -125,12 +128,6 @@ def _write(contents: SegmentContents, namespace: str, parameters: SegmentParamet
         last_internal_id=int(contents.internal_ids[-1]),
         file_version=FILE_VERSION,
     )
-
-
-def _index_for(spec: CollectionSpec, norms: FloatMatrix) -> FlatIndex | HnswIndex:
-    if not np.isfinite(norms).all():
-        return FlatIndex()  # distances beyond float32 would lead a graph's walk astray
-    return HnswIndex() if spec.index is None else spec.index
 
 
 def _tier(rows: int, seal_threshold: int) -> int:

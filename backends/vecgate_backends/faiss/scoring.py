@@ -14,6 +14,8 @@ from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 Float64Array: TypeAlias = NDArray[np.float64]
 Nearness: TypeAlias = NDArray[np.floating]
 """Comparable within one query, higher is nearer: the inner product, or minus the squared Euclidean distance."""
+Rows: TypeAlias = NDArray[np.intp]
+"""Places in a block."""
 
 
 def index_form(metric: Metric, vectors: FloatMatrix) -> FloatMatrix:
@@ -45,6 +47,17 @@ def nearness(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: 
             return found
     wide = vectors.astype(np.float64)
     return _nearness(metric, queries.astype(np.float64), wide, np.einsum("ij,ij->i", wide, wide))
+
+
+def nearness_of_rows(
+    metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: FloatVector, rows: Rows
+) -> Nearness:
+    """Compare each query with rows of its own; `rows` and the result are of shape (queries, width), row -1 is -inf away."""
+    near: list[Nearness] = []
+    for query, own in zip(queries, rows, strict=True):
+        found = nearness(metric, query[np.newaxis], vectors[own], norms[own])
+        near.append(np.where(own >= 0, found[0], -np.inf))
+    return np.stack(near)
 
 
 def final_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> FloatVector:

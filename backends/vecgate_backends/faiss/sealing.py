@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from vecgate_backends.errors import VecgateError
+from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.operations import ReplaceSegments
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_rebuild
-from vecgate_backends.faiss.segment import BuildStoppedError, Segment
+from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import segment_path
 from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.records import CollectionSpec

@@ -1,47 +1,27 @@
 """Searching the blocks of a partition: a plan by cost, then its execution, which may run on any thread.
 
-A block is searched in one of two ways. Exact: compare with every wanted row. Walk: let the graph give the `ef` nearest rows whatever
-they are and keep the wanted ones; if at least top_k are kept, they are the nearest wanted rows as surely as the walk found the
-nearest rows, so a filter that correlates with the vectors costs no recall. If fewer are kept the walk has starved, and the block is
-searched exactly for that query. (A walk told to collect wanted rows only would return top_k of them from wherever it came by.)
+A block is searched in one of two ways. Exact: compare with every wanted row. Walk: let the index (a graph, or inverted lists) give the
+nearest rows whatever they are and keep the wanted ones; if at least top_k are kept, they are the nearest wanted rows as surely as the
+walk found the nearest rows, so a filter that correlates with the vectors costs no recall. If fewer are kept the walk has starved, and the
+block is searched exactly for that query. (A walk told to collect wanted rows only would return top_k of them from wherever it came by.)
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeAlias
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.scoring import final_scores, nearness
+from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows
+from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadth, Effort
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
-Rows: TypeAlias = NDArray[np.intp]
-
-SPARE = 8
-"""Candidates beyond top_k: bulk nearness is rounded, so the last of the top_k may stand a few places lower in it."""
-ROWS_A_STEP = 45
-"""Rows compared in the time a walk takes for one unit of ef; 4.6 us against 0.1 us a row at 384 dimensions."""
-GATHERED = 2
-"""How much longer a row takes that is copied out of its block first."""
-MARGIN = 2
-"""A walk aims at so many times the candidates wanted: the far end of what it finds has gaps."""
 CHUNK_CELLS = 1 << 24
 """Largest matrix of queries x rows at a time, 64 MiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Breadth:
-    """How broad walks are: `ef` exactly, if a search asked for it, else at least `ef` and what the graph needs."""
-
-    ef: int
-    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +31,19 @@ class Step:
     Attributes:
         rows: the wanted rows, ascending; None for all.
         count: how many they are, at least 1.
-        ef: breadth of a walk; None for an exact search.
+        effort: of a walk; None for an exact search.
     """
 
     block: Block
     rows: Rows | None
     count: int
-    ef: int | None
+    effort: Effort | None
 
     @property
     def cost(self) -> int:
         """Rows' worth of comparisons a query."""
-        if self.ef is not None:
-            return self.ef * ROWS_A_STEP
+        if self.effort is not None:
+            return self.effort.cost
         return self.count * (1 if self.rows is None else GATHERED)
 
 
@@ -118,8 +98,9 @@ def make_plan(
         count = len(block) if rows is None else len(rows)
         if count:
             step = Step(block, rows, count, None)
-            if breadth is not None and block.graph is not None:
-                step = min(step, Step(block, rows, count, _ef(block, count, top_k, breadth)), key=attrgetter("cost"))
+            if breadth is not None and block.index is not None:
+                effort = block.index.effort(len(block), count, top_k, breadth)
+                step = min(step, Step(block, rows, count, effort), key=attrgetter("cost"))
             steps.append(step)
     return Plan(metric, top_k, tuple(steps))
 
@@ -145,18 +126,11 @@ def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | Non
     return np.flatnonzero(block.live) if block.dead else None
 
 
-def _ef(block: Block, count: int, top_k: int, breadth: Breadth) -> int:
-    """Return the ef at which a walk finds enough wanted rows, if these are spread evenly among all."""
-    least = breadth.ef if breadth.asked else max(breadth.ef, block.ef)
-    wanted = max(least, MARGIN * min(top_k + SPARE, count))
-    return min(len(block), math.ceil(wanted * len(block) / count))
-
-
 def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
     width = min(plan.top_k + SPARE, step.count)
-    if step.ef is None:
+    if step.effort is None:
         return _exact(plan, step, queries, width)
-    walked = _walk(step, queries, width, min(plan.top_k, step.count), step.ef)
+    walked = _walk(plan, step, queries, width)
     if walked.starved.any():
         again = _exact(plan, step, queries[walked.starved], width)
         walked.near[walked.starved], walked.rows[walked.starved] = again.near, again.rows
@@ -176,21 +150,22 @@ def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candida
     return _Candidates(np.concatenate(nears), np.concatenate(chosen), np.zeros(len(queries), np.bool_))
 
 
-def _walk(step: Step, queries: FloatMatrix, width: int, needed: int, ef: int) -> _Candidates:
-    everything = step.rows is None
-    parameters = faiss.SearchParametersHNSW(efSearch=ef)  # type: ignore[attr-defined]  # Faiss's stubs lack it
-    near, rows = step.block.graph.search(queries, width if everything else ef, params=parameters)
-    if step.block.graph.metric_type == faiss.METRIC_L2:
-        near = -near
-    kept = rows >= 0
-    if not everything:
-        wanted = np.zeros(len(step.block), np.bool_)
+def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
+    block, index = step.block, step.block.index
+    assert index is not None  # noqa: S101  # a step with an effort has an index to spend it on
+    assert step.effort is not None  # noqa: S101
+    near, rows = index.nearest(queries, step.effort)
+    if step.rows is not None:
+        wanted = np.zeros(len(block), np.bool_)
         wanted[step.rows] = True
-        kept &= wanted[rows]  # row -1 reads the last one and is left out already
-    near = np.where(kept, near, -np.inf)
+        rows = np.where((rows >= 0) & wanted[rows], rows, -1)  # row -1 reads the last one and is left out already
+        near = np.where(rows >= 0, near, -np.inf)
+    if index.quantized:
+        near = nearness_of_rows(plan.metric, queries, block.vectors, block.norms, rows)
     best = _largest(near, width)
-    rows = np.take_along_axis(np.where(kept, rows, -1), best, axis=1).astype(np.intp)
-    return _Candidates(np.take_along_axis(near, best, axis=1), rows, kept.sum(axis=1) < needed)
+    kept = np.take_along_axis(rows, best, axis=1).astype(np.intp)
+    starved = np.count_nonzero(rows >= 0, axis=1) < min(plan.top_k, step.count)
+    return _Candidates(np.take_along_axis(near, best, axis=1), kept, starved)
 
 
 def _largest(values: NDArray[np.floating], width: int) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
@@ -11,8 +12,9 @@ from vecgate_backends.contract import SearchOptions
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
-from vecgate_backends.faiss.search import Breadth, Plan, Ranking, make_plan, run_plan
-from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, Record
+from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
+from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 4_000_000
 """Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 1 ms. A hop to another thread and
@@ -28,7 +30,6 @@ class Searcher:
         self._spec = spec
         self._reader = reader
         self._threads = threads
-        self._default = Breadth((spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
@@ -47,14 +48,22 @@ class Searcher:
 
     def _plan(self, partition: Partition, options: SearchOptions) -> Plan:
         matching = None if options.filter is None else partition.metadata.matching(options.filter)
-        asked = self._default if options.ef is None else Breadth(options.ef, asked=True)
-        breadth = None if options.exact else asked
+        breadth = None if options.exact else _breadth(self._spec, options)
         return make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, breadth)
 
     async def _run(self, plan: Plan, queries: FloatMatrix, *, inline: bool) -> Sequence[Ranking]:
         if inline or plan.cost * queries.size <= INLINE_WORK:
             return run_plan(plan, queries)
         return await asyncio.get_running_loop().run_in_executor(self._threads, run_plan, plan, queries)
+
+
+def _breadth(spec: CollectionSpec, options: SearchOptions) -> Breadth:
+    """Return how broadly the segments of a collection are searched; what is asked of an index of another kind is ignored."""
+    if isinstance(spec.index, IvfIndex):
+        least, asked = spec.index.nprobe or 1, options.nprobe
+    else:
+        least, asked = (spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef, options.ef
+    return Breadth(least) if asked is None else Breadth(asked, asked=True)
 
 
 def _hits(
@@ -76,11 +85,18 @@ def _hits(
 
 
 def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
-    walks = [step for step in plan.steps if step.ef is not None]
-    exact = sum(step.count for step in plan.steps if step.ef is None)
-    parts = []
-    if walks:
-        parts.append(f"HNSW walk over {sum(len(step.block) for step in walks)} records, segments: {len(walks)}")
+    walks: dict[str, list[Step]] = defaultdict(list)
+    breadths = {"ef": 0, "nprobe": 0}
+    for step in plan.steps:
+        if step.effort is not None and step.block.index is not None:
+            walks[step.block.index.name].append(step)
+            parameter = step.block.index.parameter
+            breadths[parameter] = max(breadths[parameter], step.effort.breadth)
+    exact = sum(step.count for step in plan.steps if step.effort is None)
+    parts = [
+        f"{name} over {sum(len(step.block) for step in steps)} records, segments: {len(steps)}"
+        for name, steps in walks.items()
+    ]
     if ranking.starved:
         parts.append(f"exact again over {ranking.starved} of them, where the walk found too few matches")
     if exact or not parts:
@@ -93,8 +109,8 @@ def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
             "segments": len(partition.segments),
             "head_records": partition.head.live,
             "exact_records": exact,
-            "walked_segments": len(walks),
+            "walked_segments": sum(map(len, walks.values())),
             "starved_walks": ranking.starved,
-            "ef": max((step.ef for step in walks if step.ef is not None), default=0),
+            **breadths,
         },
     )

@@ -1,11 +1,14 @@
 """Segment files: derived, checksummed, and trusted only where the manifest in the truth agrees with them.
 
 Layout, all little-endian: magic "VGSEGMNT", format version (u32), dimension (u32), count (u64), internal ids (count x i64, ascending),
-then for a FLAT segment the vectors in index form (count x dimension x f32), for HNSW a Faiss index as faiss.write_index gives it.
+then the vectors in index form (count x dimension x f32) unless the kind is HNSW, whose graph holds them, then a Faiss index as
+faiss.write_index gives it unless the kind is FLAT. Where there are both, the vectors are left in the file and mapped into memory.
+Version 1 is the same, with the kinds FLAT and HNSW alone.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -18,14 +21,17 @@ import xxhash
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.database import sync_path
+from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.truth import SegmentRow
-from vecgate_backends.records import FloatMatrix
+from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex
 
 MAGIC = b"VGSEGMNT"
-FILE_VERSION = 1
+FILE_VERSION = 2
+READABLE_VERSIONS = frozenset({1, FILE_VERSION})
 SUFFIX = ".segment"
 _HEADER = struct.Struct("<8sIIQ")
 _CHUNK_BYTES = 1 << 20
+_NUMBER_BYTES = 4
 
 
 class SegmentFileError(Exception):
@@ -34,11 +40,19 @@ class SegmentFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SegmentContents:
-    """What a segment file holds; `graph` is None in a FLAT one, else faiss.IndexHNSWFlat, which owns the memory of `vectors`."""
+    """What a segment file holds.
 
+    Attributes:
+        kind: IndexConfig.kind.
+        norms: squared lengths of the vectors, shape (count,); not in the file.
+        faiss_index: None in a FLAT one; faiss.IndexHNSWFlat owns the memory of `vectors`.
+    """
+
+    kind: str
     internal_ids: NDArray[np.int64]
     vectors: FloatMatrix
-    graph: Any
+    norms: FloatVector
+    faiss_index: Any
 
 
 def segment_path(directory: Path, uuid: str) -> Path:
@@ -73,11 +87,11 @@ def read_segment(path: Path, row: SegmentRow, dimension: int) -> SegmentContents
     """
     try:
         with path.open("rb") as file:
-            _require(row.file_version == FILE_VERSION, f"its format version is {row.file_version}")
+            _require(row.file_version in READABLE_VERSIONS, f"its format version is {row.file_version}")
             _require(_checksum(file) == row.checksum, "its checksum is wrong")
             file.seek(0)
             magic, version, width, count = _HEADER.unpack(file.read(_HEADER.size))
-            _require((magic, version) == (MAGIC, FILE_VERSION), "it is no segment file of this version")
+            _require((magic, version) == (MAGIC, row.file_version), "it is no segment file of that version")
             _require((width, count) == (dimension, row.count), f"it holds {count} vectors of {width} dimensions")
             internal_ids = np.fromfile(file, "<i8", count).astype(np.int64, copy=False)
             _require(_agrees(internal_ids, row), "its internal ids are not those of the manifest")
@@ -86,6 +100,16 @@ def read_segment(path: Path, row: SegmentRow, dimension: int) -> SegmentContents
         raise SegmentFileError(f"{path.name}: {unreadable}") from unreadable
     except SegmentFileError as wrong:
         raise SegmentFileError(f"{path.name}: {wrong}") from wrong
+
+
+def mapped_vectors(path: Path, contents: SegmentContents) -> FloatMatrix:
+    """Return the vectors as the file written of `contents` has them, mapped into memory.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return _mapped(file, *contents.vectors.shape)
 
 
 def graph_vectors(graph: Any) -> FloatMatrix:
@@ -98,32 +122,42 @@ def graph_vectors(graph: Any) -> FloatMatrix:
 def _write(file: BinaryIO, contents: SegmentContents) -> bytes:
     digest = xxhash.xxh3_128()
 
-    def write(data: bytes) -> None:
+    def write(data: bytes | memoryview) -> None:
         digest.update(data)
         file.write(data)
 
     count, dimension = contents.vectors.shape
     write(_HEADER.pack(MAGIC, FILE_VERSION, dimension, count))
     write(contents.internal_ids.astype("<i8").tobytes())
-    if contents.graph is None:
-        write(contents.vectors.astype("<f4").tobytes())
-    else:
+    if contents.kind != HnswIndex().kind:
+        write(np.ascontiguousarray(contents.vectors, "<f4").view(np.uint8).data)
+    if contents.faiss_index is not None:
         writer = faiss.PyCallbackIOWriter(write, _CHUNK_BYTES)  # type: ignore[attr-defined]  # Faiss's stubs lack it
-        faiss.write_index(contents.graph, writer)
+        faiss.write_index(contents.faiss_index, writer)
     return bytes(digest.digest())
 
 
 def _read_vectors(file: BinaryIO, internal_ids: NDArray[np.int64], dimension: int, kind: str) -> SegmentContents:
-    count = len(internal_ids)
-    if kind == "flat":
-        numbers = np.fromfile(file, "<f4", count * dimension).astype(np.float32, copy=False)
-        return SegmentContents(internal_ids, numbers.reshape(count, dimension), None)
+    shape = (len(internal_ids), dimension)
+    if kind == FlatIndex.kind:
+        numbers = np.fromfile(file, "<f4", math.prod(shape)).astype(np.float32, copy=False).reshape(shape)
+        return SegmentContents(kind, internal_ids, numbers, squared_norms(numbers), None)
+    apart = kind != HnswIndex().kind
+    if apart:
+        file.seek(math.prod(shape) * _NUMBER_BYTES, os.SEEK_CUR)
     reader = faiss.PyCallbackIOReader(file.read, _CHUNK_BYTES)  # type: ignore[attr-defined]  # Faiss's stubs lack it
-    graph = faiss.read_index(reader)
-    _require(
-        (graph.ntotal, graph.d) == (count, dimension), f"its graph has {graph.ntotal} nodes of {graph.d} dimensions"
-    )
-    return SegmentContents(internal_ids, graph_vectors(graph), graph)
+    index = faiss.read_index(reader)
+    _require((index.ntotal, index.d) == shape, f"its index has {index.ntotal} vectors of {index.d} dimensions")
+    vectors = _mapped(file, *shape) if apart else graph_vectors(index)
+    # Read through a mapping of their own, which ends here, so that these pages do not stay resident.
+    norms = squared_norms(_mapped(file, *shape) if apart else vectors)
+    return SegmentContents(kind, internal_ids, vectors, norms, index)
+
+
+def _mapped(file: BinaryIO, count: int, dimension: int) -> FloatMatrix:
+    begin = _HEADER.size + count * np.dtype(np.int64).itemsize
+    mapped = np.memmap(file, "<f4", "r", begin, (count, dimension))
+    return np.asarray(mapped).astype(np.float32, copy=False)  # an array like any other, which keeps the file mapped
 
 
 def _checksum(file: BinaryIO) -> bytes:

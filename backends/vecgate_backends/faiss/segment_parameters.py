@@ -11,19 +11,15 @@ from vecgate_backends.records import IndexConfig
 
 @dataclass(frozen=True, slots=True)
 class SegmentParameters:
-    """The index settings a segment was built with, and the ef that was measured for it (0 without a graph)."""
+    """The index settings a segment was built with, and the breadth that was measured for it (0 without an index)."""
 
     index: IndexConfig
-    calibrated_ef: int
-
-    @property
-    def kind(self) -> str:
-        """The name of the kind of index."""
-        return str(encode_index(self.index)["kind"])
+    breadth: int
 
     def encode(self) -> str:
         """Return the JSON text."""
-        return json.dumps({"index": encode_index(self.index), "calibrated_ef": self.calibrated_ef})
+        # Named for graphs, which were there first, so that older segments are read.
+        return json.dumps({"index": encode_index(self.index), "calibrated_ef": self.breadth})
 
     @classmethod
     def decode(cls, text: str) -> SegmentParameters:

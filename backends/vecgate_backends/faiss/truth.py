@@ -34,7 +34,7 @@ class SegmentRow:
     """What the truth says of a segment file; the file is trusted only where it agrees.
 
     Attributes:
-        kind: "flat" or "hnsw". parameters: JSON of the index settings it was built with.
+        kind: IndexConfig.kind. parameters: JSON of the index settings it was built with.
         count: vectors in it. first_internal_id, last_internal_id: the smallest and the largest.
         checksum: 16 bytes, XXH3-128 of the whole file, big-endian.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import NoneType
 from typing import Any
 
 from qdrant_client import models
@@ -20,7 +19,9 @@ from vecgate_backends.records import (
     IndexConfig,
     Metric,
     ModelBinding,
+    Quantization,
     Timestamp,
+    index_numbers,
 )
 
 METADATA_KEY = "vecgate"
@@ -68,7 +69,6 @@ def new_identity() -> Identity:
 
 def metadata_of(identity: Identity, spec: CollectionSpec) -> dict[str, Any]:
     """Return the metadata of the Qdrant collection."""
-    kind = next((name for name, index in INDEX_KINDS.items() if isinstance(spec.index, index)), None)
     settings: dict[str, Any] = {
         "format": FORMAT,
         "identity": identity.digits,
@@ -80,7 +80,7 @@ def metadata_of(identity: Identity, spec: CollectionSpec) -> dict[str, Any]:
     if spec.model is not None:
         settings["model"] = asdict(spec.model)
     if spec.index is not None:
-        settings["index"] = {"kind": kind, **asdict(spec.index)}
+        settings["index"] = {"kind": spec.index.kind, **index_numbers(spec.index)}
     return {METADATA_KEY: settings}
 
 
@@ -117,8 +117,6 @@ def creation_arguments(identity: Identity, spec: CollectionSpec, options: Qdrant
     Raises:
         IndexUnsupportedError: an index of another kind than INDEX_KINDS.
     """
-    if not isinstance(spec.index, (*INDEX_KINDS.values(), NoneType)):
-        raise IndexUnsupportedError(f"the qdrant backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}")
     acknowledging = options.write_consistency_factor or options.replication_factor
     return {
         "vectors_config": {
@@ -144,8 +142,12 @@ def _hnsw(index: IndexConfig | None, options: QdrantOptions) -> models.HnswConfi
             return configured
         case FlatIndex():
             return models.HnswConfigDiff(m=0)
-        case HnswIndex(m, ef_construction):
+        case HnswIndex(m, ef_construction, quantization=Quantization.NONE):
             return (configured or models.HnswConfigDiff()).model_copy(update={"m": m, "ef_construct": ef_construction})
+        case _:
+            raise IndexUnsupportedError(
+                f"the qdrant backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}; its option `quantization` quantises"
+            )
 
 
 def _index(settings: Mapping[str, Any]) -> IndexConfig:

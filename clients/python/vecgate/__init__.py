@@ -42,7 +42,18 @@ if TYPE_CHECKING:
         VecgateError,
     )
     from vecgate.filters import Filter, expression, field
-    from vecgate.records import IDS_ONLY, BatchQuery, ById, Fields, FlatIndex, HnswIndex, Record, Rerank, SearchOptions
+    from vecgate.records import (
+        IDS_ONLY,
+        BatchQuery,
+        ById,
+        Fields,
+        FlatIndex,
+        HnswIndex,
+        IvfIndex,
+        Record,
+        Rerank,
+        SearchOptions,
+    )
     from vecgate.results import (
         ChangeResult,
         Collection,
@@ -104,6 +115,7 @@ __all__ = [
     "HnswIndex",
     "InternalError",
     "InvalidArgumentError",
+    "IvfIndex",
     "Limits",
     "Match",
     "ModelInfo",
@@ -148,7 +160,7 @@ _NAMES_BY_MODULE = {
     "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
     "UnknownError VecgateError",
     "filters": "Filter expression field",
-    "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex Record Rerank SearchOptions",
+    "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex IvfIndex Record Rerank SearchOptions",
     "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText FieldStats GetResult ModelRef "
     "PairScores RecordFailure StoredRecord Timings UpsertResult",
     "search_results": "Explanation Match RankedIds Reranking SearchBatchResult SearchResult",

@@ -18,6 +18,7 @@ Role: TypeAlias = Literal["query", "document"]
 WriteMode: TypeAlias = Literal["upsert", "insert", "update"]
 Acknowledgement: TypeAlias = Literal["durable", "searchable"]
 Truncation: TypeAlias = Literal["error", "truncate"]
+Quantization: TypeAlias = Literal["none", "scalar8"]
 
 MetadataValue: TypeAlias = str | int | float | bool | Timestamp | tuple[str, ...]
 """A metadata value as it comes back: with the type it went in with."""
@@ -113,6 +114,7 @@ class SearchOptions(TypedDict, total=False):
             search_ids() returns ids and scores whatever this says.
         exact: compare with every record, default False.
         ef: breadth of the walk of an HNSW index, 1 to 10,000; other indexes ignore it.
+        nprobe: lists of an IVF index to visit, 1 to 65,536; other indexes ignore it.
         rerank: score the first matches again and order them by that; the result's `reranking` says what came of it. If
             the timeout comes first, the matches are in the search's own order. score_threshold is about the search's score.
         truncation: of a query longer than the model reads: "truncate" (the default, told in `encoded`) or "error".
@@ -127,6 +129,7 @@ class SearchOptions(TypedDict, total=False):
     fields: Fields
     exact: bool
     ef: int | None
+    nprobe: int | None
     rerank: Rerank | None
     truncation: Truncation
     vector_fingerprint: str | None
@@ -147,11 +150,26 @@ class HnswIndex:
         m: links a node, 4 to 128.
         ef_construction: breadth while building, 16 to 2,000.
         ef: breadth while searching, 1 to 10,000.
+        quantization: "none", or "scalar8": the graph holds 8 bits a component, and scores come from the originals, which stay on disk.
     """
 
     m: int | None = None
     ef_construction: int | None = None
     ef: int | None = None
+    quantization: Quantization = "none"
 
 
-IndexConfig: TypeAlias = FlatIndex | HnswIndex
+@dataclass(frozen=True, slots=True)
+class IvfIndex:
+    """Inverted lists, in 8 bits a component; scores come from the originals, which stay on disk.
+
+    Attributes:
+        lists: how many, 1 to 65,536; None: by the number of vectors.
+        nprobe: lists that a search visits at least, 1 to `lists`; None: as many as recall needs.
+    """
+
+    lists: int | None = None
+    nprobe: int | None = None
+
+
+IndexConfig: TypeAlias = FlatIndex | HnswIndex | IvfIndex

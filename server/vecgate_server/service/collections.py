@@ -14,24 +14,29 @@ from vecgate_backends.errors import (
     InvalidArgumentError,
     UnsupportedError,
 )
-from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, ModelBinding, Timestamp
+from vecgate_backends.records import (
+    CollectionSpec,
+    FlatIndex,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    ModelBinding,
+    Timestamp,
+)
 from vecgate_server.config import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
-from vecgate_server.errors import NotYetError
 from vecgate_server.service import page_tokens
 from vecgate_server.service.model_rules import named_encoder, of_dimensions
-from vecgate_server.translate.enums import METRICS
+from vecgate_server.translate.enums import METRICS, QUANTIZATIONS
 from vecgate_server.translate.outcomes import collection_to_wire
 from vecgate_server.validate import argument_rules
 
-QUANTIZATIONS: Mapping[int, bool] = {
-    wire.QUANTIZATION_UNSPECIFIED: True,
-    wire.QUANTIZATION_NONE: True,
-    wire.QUANTIZATION_SCALAR8: False,
-}
-"""Number of a quantization → whether this version does it."""
+KIND_PATHS: Mapping[str, str] = {"hnsw-scalar8": "index.hnsw.quantization"}
+"""Index kind → what asks for it, where that is not index.<kind>."""
+
+MAX_LISTS = 65_536
 
 _LISTING = page_tokens.listing_digest("collections")
 
@@ -118,29 +123,28 @@ def _index(message: wire.IndexConfig) -> IndexConfig | None:
         case "hnsw":
             return _hnsw(message.hnsw)
         case "ivf":
-            raise NotYetError("index.ivf: this version builds no inverted lists")
+            return _ivf(message.ivf)
         case _:
             return None
 
 
 def _hnsw(message: wire.HnswIndex) -> HnswIndex:
-    if not argument_rules.choice(message.quantization, QUANTIZATIONS, "index.hnsw.quantization"):
-        raise NotYetError("index.hnsw.quantization: this version keeps float32 only")
-    index = HnswIndex(**{field.name: value for field, value in message.ListFields() if field.name != "quantization"})
+    numbers = {field.name: value for field, value in message.ListFields() if field.name != "quantization"}
+    quantization = argument_rules.choice(message.quantization, QUANTIZATIONS, "index.hnsw.quantization")
+    index = HnswIndex(**numbers, quantization=quantization)
     argument_rules.within(index.m, "index.hnsw.m", 4, 128)
     argument_rules.within(index.ef_construction, "index.hnsw.ef_construction", 16, 2_000)
     argument_rules.within(index.ef, "index.hnsw.ef", 1, 10_000)
     return index
 
 
-def _index_kind(index: IndexConfig | None) -> str | None:
-    match index:
-        case None:
-            return None
-        case FlatIndex():
-            return "flat"
-        case HnswIndex():
-            return "hnsw"
+def _ivf(message: wire.IvfIndex) -> IvfIndex:
+    index = IvfIndex(**{field.name: value for field, value in message.ListFields()})
+    if index.lists is not None:
+        argument_rules.within(index.lists, "index.ivf.lists", 1, MAX_LISTS)
+    if index.nprobe is not None:
+        argument_rules.within(index.nprobe, "index.ivf.nprobe", 1, index.lists or MAX_LISTS)
+    return index
 
 
 def _check_capabilities(spec: CollectionSpec, backend: ConfiguredBackend) -> None:
@@ -152,11 +156,11 @@ def _check_capabilities(spec: CollectionSpec, backend: ConfiguredBackend) -> Non
             "unbound.dimension",
             f"is {spec.dimension}; backend {backend.name!r} takes at most {capabilities.max_dimension}",
         )
-    kind = _index_kind(spec.index)
-    if kind is not None and kind not in capabilities.index_kinds:
-        built = ", ".join(sorted(capabilities.index_kinds))
+    if spec.index is not None and spec.index.kind not in capabilities.index_kinds:
+        kind = spec.index.kind
+        built = ", ".join(sorted(capabilities.index_kinds)) or "its own alone"
         raise IndexUnsupportedError.at(
-            f"index.{kind}", f"backend {backend.name!r} builds no such index; it builds: {built}"
+            KIND_PATHS.get(kind, f"index.{kind}"), f"backend {backend.name!r} builds no such index; it builds: {built}"
         )
 
 

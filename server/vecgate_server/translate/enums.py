@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vecgate.v1 import collection_pb2, encode_pb2, model_pb2, outcome_pb2, search_pb2, vector_pb2, write_pb2
-from vecgate_backends.records import Acknowledgement, Metric, WriteMode
+from vecgate_backends.records import Acknowledgement, Metric, Quantization, WriteMode
 from vecgate_server.encoders.base import LongText, ModelKind, ModelState, Role
 
 METRICS: Mapping[int, Metric] = {
@@ -18,6 +18,15 @@ METRICS_TO_WIRE: Mapping[Metric, collection_pb2.Metric] = {
     Metric.COSINE: collection_pb2.METRIC_COSINE,
     Metric.DOT: collection_pb2.METRIC_DOT,
     Metric.EUCLIDEAN: collection_pb2.METRIC_EUCLIDEAN,
+}
+QUANTIZATIONS: Mapping[int, Quantization] = {
+    collection_pb2.QUANTIZATION_UNSPECIFIED: Quantization.NONE,
+    collection_pb2.QUANTIZATION_NONE: Quantization.NONE,
+    collection_pb2.QUANTIZATION_SCALAR8: Quantization.SCALAR8,
+}
+QUANTIZATIONS_TO_WIRE: Mapping[Quantization, collection_pb2.Quantization] = {
+    Quantization.NONE: collection_pb2.QUANTIZATION_NONE,
+    Quantization.SCALAR8: collection_pb2.QUANTIZATION_SCALAR8,
 }
 WRITE_MODES: Mapping[int, WriteMode] = {
     write_pb2.WRITE_MODE_UNSPECIFIED: WriteMode.UPSERT,

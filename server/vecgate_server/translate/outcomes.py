@@ -5,10 +5,15 @@ from __future__ import annotations
 from vecgate.v1 import collection_pb2
 from vecgate.v1.model_pb2 import ModelInfo, ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText, Timings
-from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig
+from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, IvfIndex
 from vecgate_server.encoders.base import Encoding, ModelDescription, ModelKind, ModelStatus, PairScores
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate.enums import METRICS_TO_WIRE, MODEL_KINDS_TO_WIRE, MODEL_STATES_TO_WIRE
+from vecgate_server.translate.enums import (
+    METRICS_TO_WIRE,
+    MODEL_KINDS_TO_WIRE,
+    MODEL_STATES_TO_WIRE,
+    QUANTIZATIONS_TO_WIRE,
+)
 from vecgate_server.translate.metadata import timestamp_to_wire
 
 
@@ -77,11 +82,13 @@ def index_to_wire(index: IndexConfig | None) -> collection_pb2.IndexConfig | Non
             return None
         case FlatIndex():
             return collection_pb2.IndexConfig(flat=collection_pb2.FlatIndex())
-        case HnswIndex(m, ef_construction, ef):
+        case HnswIndex(m, ef_construction, ef, quantization):
             graph = collection_pb2.HnswIndex(
-                m=m, ef_construction=ef_construction, ef=ef, quantization=collection_pb2.QUANTIZATION_NONE
+                m=m, ef_construction=ef_construction, ef=ef, quantization=QUANTIZATIONS_TO_WIRE[quantization]
             )
             return collection_pb2.IndexConfig(hnsw=graph)
+        case IvfIndex(lists, nprobe):
+            return collection_pb2.IndexConfig(ivf=collection_pb2.IvfIndex(lists=lists, nprobe=nprobe))
 
 
 def collection_to_wire(spec: CollectionSpec, backend: str) -> collection_pb2.Collection:

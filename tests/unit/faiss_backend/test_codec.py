@@ -23,10 +23,12 @@ from vecgate_backends.records import (
     FloatVector,
     HnswIndex,
     IndexConfig,
+    IvfIndex,
     Metadata,
     MetadataValue,
     Metric,
     ModelBinding,
+    Quantization,
     Timestamp,
 )
 
@@ -53,7 +55,17 @@ def test_values_that_python_calls_equal_stay_apart(value: MetadataValue) -> None
     assert repr(decode_metadata(encode_metadata({"f": value}))["f"]) == repr(value)
 
 
-@pytest.mark.parametrize("index", [None, FlatIndex(), HnswIndex(8, 40, 100)])
+@pytest.mark.parametrize(
+    "index",
+    [
+        None,
+        FlatIndex(),
+        HnswIndex(8, 40, 100),
+        HnswIndex(8, 40, 100, Quantization.SCALAR8),
+        IvfIndex(),
+        IvfIndex(300, 20),
+    ],
+)
 @pytest.mark.parametrize("model", [None, ModelBinding("m", "sha256:00", "query: ")])
 @pytest.mark.parametrize("metric", Metric)
 def test_settings_of_a_collection_come_back(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ from vecgate_backends.contract import ByIds, SearchOptions
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.index_building import build_index
 from vecgate_backends.faiss.scoring import index_form, squared_norms
-from vecgate_backends.faiss.search import Breadth, Ranking, Step, make_plan, run_plan
-from vecgate_backends.faiss.segment import build_graph
+from vecgate_backends.faiss.search import Ranking, Step, make_plan, run_plan
+from vecgate_backends.faiss.segment_index import Breadth
 from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.records import (
@@ -24,8 +27,10 @@ from vecgate_backends.records import (
     CollectionSpec,
     FloatMatrix,
     HnswIndex,
+    IvfIndex,
     Metadata,
     Metric,
+    Quantization,
     RecordBatch,
     WriteMode,
 )
@@ -71,11 +76,16 @@ def recall(found: Sequence[Hits | Ranking], exact: Sequence[Hits | Ranking]) -> 
     return float(np.mean(shares))
 
 
-@pytest.fixture(params=[Metric.COSINE, Metric.DOT, Metric.EUCLIDEAN], ids=str)
+GRAPH, QUANTIZED, LISTS = HnswIndex(), HnswIndex(quantization=Quantization.SCALAR8), IvfIndex()
+INDEXES = (GRAPH, QUANTIZED, LISTS)
+
+
+@pytest.fixture(params=product(Metric, INDEXES), ids=lambda param: f"{param[0]}-{param[1].kind}")
 async def sealed(request: pytest.FixtureRequest, open_backend: OpenBackend, put: Put) -> FaissCollection:
-    """A collection with a segment, tombstones in it, and a head."""
+    """A collection with a segment of each kind, tombstones in it, and a head."""
     backend = await open_backend(seal_threshold=10_000)
-    await backend.create_collection(CollectionSpec("notes", DIMENSION, request.param))
+    metric, index = request.param
+    await backend.create_collection(CollectionSpec("notes", DIMENSION, metric, index=index))
     collection = await backend.collection("notes")
     ids = [f"r{number:05}" for number in range(ROWS)]
     for begin, end in ((0, 10_000), (10_000, ROWS)):
@@ -96,7 +106,7 @@ async def test_every_filter_keeps_recall_and_fills_the_answer(sealed: FaissColle
 
 async def test_scores_and_order_are_those_of_the_memory_backend(sealed: FaissCollection) -> None:
     memory = MemoryBackend(MemoryOptions())
-    await memory.create_collection(sealed.spec)
+    await memory.create_collection(replace(sealed.spec, index=None))
     oracle = await memory.collection("notes")
     live = [number for number in range(ROWS) if not 100 <= number < 1500]
     ids = [f"r{number:05}" for number in live]
@@ -112,11 +122,14 @@ async def test_scores_and_order_are_those_of_the_memory_backend(sealed: FaissCol
 
 
 async def test_the_plan_tells_what_was_done(sealed: FaissCollection) -> None:
-    (walked,) = await sealed.search("", QUERIES[:1], SearchOptions(ef=100))
-    assert walked.explanation.plan.startswith("HNSW walk over 10000 records, segments: 1; exact over 2000 records")
+    (walked,) = await sealed.search("", QUERIES[:1], SearchOptions(ef=100, nprobe=20))
+    name = {"hnsw": "HNSW walk", "hnsw-scalar8": "8-bit HNSW walk", "ivf": "IVF probe"}[kind_of(sealed)]
+    assert walked.explanation.plan.startswith(f"{name} over 10000 records, segments: 1; exact over 2000 records")
     assert walked.explanation.details["namespace_records"] == ROWS - 1400
     # Broader than asked by the dead rows that the walk will meet.
-    assert walked.explanation.details["ef"] == np.ceil(100 * 10_000 / (10_000 - 1400))
+    share = 10_000 / (10_000 - 1400)
+    ef, nprobe = (0, np.ceil(20 * np.sqrt(share))) if kind_of(sealed) == "ivf" else (np.ceil(100 * share), 0)
+    assert (walked.explanation.details["ef"], walked.explanation.details["nprobe"]) == (ef, nprobe)
     (exact,) = await sealed.search("", QUERIES[:1], SearchOptions(exact=True))
     assert exact.explanation.plan == f"exact over {ROWS - 1400} records"
     (filtered,) = await sealed.search("", QUERIES[:1], SearchOptions(filter=FILTERS["one record"]))
@@ -130,20 +143,34 @@ async def test_a_search_off_the_loop_answers_the_same(sealed: FaissCollection, m
     assert [list(hits.ids) for hits in there] == [list(hits.ids) for hits in here]
 
 
-def block_of(vectors: FloatMatrix, metric: Metric, *, graph: bool) -> Block:
+def kind_of(collection: FaissCollection) -> str:
+    assert collection.spec.index is not None
+    return collection.spec.index.kind
+
+
+def block_of(vectors: FloatMatrix, metric: Metric, settings: HnswIndex | IvfIndex | None) -> Block:
     form = index_form(metric, vectors)
     count = len(form)
-    built, ef = build_graph(form, metric, HnswIndex(), lambda: False) if graph else (None, 0)
+    index = None if settings is None else build_index(form, metric, settings, lambda: False)
     ids = [f"r{number:05}" for number in range(count)]
     live = np.ones(count, np.bool_)
-    return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, built, ef)
+    return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, index)
 
 
-def test_a_walk_that_meets_no_match_becomes_exact() -> None:
-    block = block_of(VECTORS, Metric.EUCLIDEAN, graph=True)
+def breadth_of(block: Block) -> int:
+    assert block.index is not None
+    return block.index.breadth
+
+
+EACH_INDEX = pytest.mark.parametrize("settings", INDEXES, ids=lambda settings: settings.kind)
+
+
+@EACH_INDEX
+def test_a_walk_that_meets_no_match_becomes_exact(settings: HnswIndex | IvfIndex) -> None:
+    block = block_of(VECTORS, Metric.EUCLIDEAN, settings)
     matching = np.flatnonzero(np.array(CATEGORY) < CENTRES // 2) + 1
-    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, Breadth(64))
-    assert plan.steps[0].ef is not None
+    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, Breadth(64 if settings != LISTS else 1))
+    assert plan.steps[0].effort is not None
     elsewhere = VECTORS[np.array(CATEGORY) == CENTRES - 1][:5]
     rankings = run_plan(plan, elsewhere)
     assert all(ranking.starved == 1 for ranking in rankings)
@@ -151,18 +178,20 @@ def test_a_walk_that_meets_no_match_becomes_exact() -> None:
     assert [ranking.ids for ranking in rankings] == [ranking.ids for ranking in exact]
 
 
-def test_few_matches_are_compared_and_many_are_walked_to() -> None:
-    block = block_of(VECTORS, Metric.COSINE, graph=True)
+@EACH_INDEX
+def test_few_matches_are_compared_and_many_are_walked_to(settings: HnswIndex | IvfIndex) -> None:
+    block = block_of(VECTORS, Metric.COSINE, settings)
     few, many = np.arange(1, 50), np.arange(1, ROWS)
-    assert make_plan([block], few, Metric.COSINE, 10, Breadth(64)).steps[0].ef is None
-    assert make_plan([block], many, Metric.COSINE, 10, Breadth(64)).steps[0].ef is not None
+    assert make_plan([block], few, Metric.COSINE, 10, Breadth(1)).steps[0].effort is None
+    assert make_plan([block], many, Metric.COSINE, 10, Breadth(1)).steps[0].effort is not None
 
 
-def test_the_breadth_of_walks_follows_the_data() -> None:
-    structured = block_of(VECTORS, Metric.COSINE, graph=True)
+@pytest.mark.parametrize("settings", [GRAPH, QUANTIZED], ids=lambda settings: settings.kind)
+def test_the_breadth_of_walks_follows_the_data(settings: HnswIndex) -> None:
+    structured = block_of(VECTORS, Metric.COSINE, settings)
     shapeless = np.random.default_rng(5).standard_normal((ROWS + 100, 64)).astype(np.float32)
-    hard = block_of(shapeless[:ROWS], Metric.COSINE, graph=True)
-    assert structured.ef < hard.ef
+    hard = block_of(shapeless[:ROWS], Metric.COSINE, settings)
+    assert breadth_of(structured) < breadth_of(hard)
     queries = index_form(Metric.COSINE, shapeless[ROWS:])
     exact = run_plan(make_plan([hard], None, Metric.COSINE, 10, None), queries)
     walked = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadth(64)), queries)
@@ -170,27 +199,30 @@ def test_the_breadth_of_walks_follows_the_data() -> None:
     assert recall(walked, exact) >= 0.95 > recall(narrow, exact)
 
 
-def test_a_graph_that_cannot_be_walked_well_is_not_walked_beside_dead_rows_either() -> None:
+@EACH_INDEX
+def test_an_index_that_cannot_be_walked_well_is_not_walked_beside_dead_rows_either(
+    settings: HnswIndex | IvfIndex,
+) -> None:
     rng = np.random.default_rng(4)
     vectors = (rng.standard_normal((4000, 256)) * rng.lognormal(0, 0.7, (4000, 1))).astype(np.float32)
-    block = block_of(vectors, Metric.EUCLIDEAN, graph=True).without(np.array([17]))
+    block = block_of(vectors, Metric.EUCLIDEAN, settings).without(np.array([17]))
     queries = rng.standard_normal((60, 256)).astype(np.float32)
     exact = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, None), queries)
-    found = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, Breadth(64)), queries)
+    found = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, Breadth(1)), queries)
     assert recall(found, exact) >= 0.95
 
 
 def test_equal_vectors_tie_and_come_by_id() -> None:
     vectors = np.repeat(VECTORS[:3], 50, axis=0)
     for metric in Metric:
-        (ranking,) = run_plan(make_plan([block_of(vectors, metric, graph=False)], None, metric, 50, None), VECTORS[:1])
+        (ranking,) = run_plan(make_plan([block_of(vectors, metric, None)], None, metric, 50, None), VECTORS[:1])
         assert len(set(ranking.scores.tolist())) == 1
         assert ranking.ids == sorted(ranking.ids)
 
 
 def test_a_vector_is_at_distance_zero_of_itself() -> None:
     far_away = VECTORS[:500] + np.float32(1000)
-    block = block_of(far_away, Metric.EUCLIDEAN, graph=False)
+    block = block_of(far_away, Metric.EUCLIDEAN, None)
     for row in range(0, 500, 50):
         (ranking,) = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 1, None), far_away[row : row + 1])
         assert (ranking.ids, ranking.scores.tolist()) == ([f"r{row:05}"], [0.0])
@@ -199,13 +231,13 @@ def test_a_vector_is_at_distance_zero_of_itself() -> None:
 @pytest.mark.parametrize("metric", Metric)
 def test_numbers_beyond_float32_lose_no_record(metric: Metric) -> None:
     huge = np.eye(4, dtype=np.float32) * np.float32(3e38)
-    (ranking,) = run_plan(make_plan([block_of(huge, metric, graph=False)], None, metric, 4, None), huge[:1])
+    (ranking,) = run_plan(make_plan([block_of(huge, metric, None)], None, metric, 4, None), huge[:1])
     assert ranking.ids[0] == "r00000"
     assert len(ranking.ids) == 4
 
 
 def test_the_cost_of_a_step_counts_rows() -> None:
-    block = block_of(VECTORS[:100], Metric.COSINE, graph=False)
+    block = block_of(VECTORS[:100], Metric.COSINE, None)
     assert Step(block, None, 100, None).cost == 100
     assert Step(block, np.arange(10), 10, None).cost == 20
 

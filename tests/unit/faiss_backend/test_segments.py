@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 import pytest
+import xxhash
 
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import ByIds, Everything, SearchOptions
 from vecgate_backends.errors import StorageFullError
-from vecgate_backends.faiss import FaissBackend, rebuild, segment_file
+from vecgate_backends.faiss import FaissBackend, index_building, rebuild, segment_file
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.records import (
     IDS_ONLY,
@@ -24,14 +27,23 @@ from vecgate_backends.records import (
     FloatMatrix,
     HnswIndex,
     IndexConfig,
+    IvfIndex,
     Metric,
+    Quantization,
 )
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 THRESHOLD = 200
 DIMENSION = 8
-KINDS = pytest.mark.parametrize("index", [FlatIndex(), HnswIndex()], ids=["flat", "hnsw"])
+INDEXES = [FlatIndex(), HnswIndex(), HnswIndex(quantization=Quantization.SCALAR8), IvfIndex()]
+KINDS = pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.kind)
+
+
+@pytest.fixture(autouse=True)
+def lists_of_few_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let segments as small as those of these tests have inverted lists."""
+    monkeypatch.setattr(index_building, "VECTORS_A_LIST", 8)
 
 
 def ids(begin: int, end: int) -> list[str]:
@@ -79,6 +91,8 @@ async def test_a_full_head_becomes_a_segment_that_a_reopen_loads(
     backend = await open_backend(seal_threshold=THRESHOLD)
     collection = await backend.collection("notes")
     assert (segment_rows(collection), files(directory)) == ([THRESHOLD], [before])
+    (segment,) = collection._partition("").segments
+    assert segment.row.kind == index.kind
     assert await nearest(collection, stored) == [[record_id] for record_id in ids(0, len(stored))]
 
 
@@ -275,3 +289,51 @@ async def test_a_full_disk_refuses_writes_and_goes_on_reading(open_backend: Open
     connection.execute("PRAGMA max_page_count = 100000")
     await put(collection, ids(10, 2000))
     assert (await collection.size()).records == 2000
+
+
+@pytest.mark.parametrize("index", [FlatIndex(), HnswIndex()], ids=lambda index: index.kind)
+async def test_files_of_the_first_format_are_read(
+    index: IndexConfig, open_backend: OpenBackend, put: Put, directory: Path
+) -> None:
+    path, stored = await sealed_file(open_backend, put, directory, index)
+    become_of_version(1, path)
+    collection = await (await open_backend(seal_threshold=THRESHOLD)).collection("notes")
+    assert (segment_rows(collection), files(directory)) == ([THRESHOLD], [path])
+    assert await nearest(collection, stored) == [[record_id] for record_id in ids(0, THRESHOLD)]
+
+
+@KINDS
+async def test_files_of_a_newer_format_are_built_anew(
+    index: IndexConfig, open_backend: OpenBackend, put: Put, directory: Path
+) -> None:
+    path, stored = await sealed_file(open_backend, put, directory, index)
+    become_of_version(segment_file.FILE_VERSION + 1, path)
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await backend.settle()
+    collection = await backend.collection("notes")
+    assert segment_rows(collection) == [THRESHOLD]
+    assert path not in files(directory)
+    assert await nearest(collection, stored) == [[record_id] for record_id in ids(0, THRESHOLD)]
+
+
+async def sealed_file(
+    open_backend: OpenBackend, put: Put, directory: Path, index: IndexConfig
+) -> tuple[Path, FloatMatrix]:
+    """Write a segment, close the store, and return the segment's file and the vectors in it."""
+    stored = vectors(THRESHOLD)
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await put(await make(backend, index), ids(0, THRESHOLD), stored)
+    await backend.settle()
+    await backend.close()
+    (path,) = files(directory)
+    return path, stored
+
+
+def become_of_version(version: int, path: Path) -> None:
+    """Let a segment's file and its row of the manifest say that they are of another format."""
+    content = bytearray(path.read_bytes())
+    content[8:12] = version.to_bytes(4, "little")
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path.parent.parent / "records.db")) as truth, truth:
+        checksum = xxhash.xxh3_128(content).digest()
+        truth.execute("UPDATE segments SET file_version = ?, checksum = ?", (version, checksum))

@@ -25,11 +25,25 @@ from vecgate_backends.faiss import database as database_module
 from vecgate_backends.faiss import store as store_module
 from vecgate_backends.faiss.consistency import ConsistencyToken
 from vecgate_backends.faiss.database import sync_path
-from vecgate_backends.records import IDS_ONLY, CollectionSpec, HnswIndex, Metric, ModelBinding, Timestamp
+from vecgate_backends.records import (
+    IDS_ONLY,
+    CollectionSpec,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    Metric,
+    ModelBinding,
+    Quantization,
+    Timestamp,
+)
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 SPEC = CollectionSpec("notes", 4)
+
+
+class LshIndex:
+    kind = "lsh"
 
 
 def truth_of(directory: Path, backend: FaissBackend, name: str) -> Path:
@@ -42,8 +56,11 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
         file.write(data)
 
 
-async def test_settings_survive_a_reopen(open_backend: OpenBackend) -> None:
-    spec = CollectionSpec("a-1", 7, Metric.DOT, ModelBinding("m", "sha256:1", "q: "), HnswIndex(8), Timestamp(5, 6))
+@pytest.mark.parametrize(
+    "index", [HnswIndex(8), HnswIndex(8, quantization=Quantization.SCALAR8), IvfIndex(), IvfIndex(300, 20)], ids=str
+)
+async def test_settings_survive_a_reopen(index: IndexConfig, open_backend: OpenBackend) -> None:
+    spec = CollectionSpec("a-1", 7, Metric.DOT, ModelBinding("m", "sha256:1", "q: "), index, Timestamp(5, 6))
     await (await open_backend()).create_collection(spec)
     assert await (await open_backend()).list_collections() == [spec]
 
@@ -92,8 +109,8 @@ async def test_a_wrong_option_is_named(option: str, directory: Path) -> None:
 
 async def test_a_kind_of_index_that_is_not_built_is_refused(open_backend: OpenBackend) -> None:
     backend = await open_backend()
-    with pytest.raises(IndexUnsupportedError, match="flat, hnsw"):
-        await backend.create_collection(CollectionSpec("notes", 4, index="ivf"))  # type: ignore[arg-type]  # the point
+    with pytest.raises(IndexUnsupportedError, match="flat, hnsw, hnsw-scalar8, ivf"):
+        await backend.create_collection(CollectionSpec("notes", 4, index=LshIndex()))  # type: ignore[arg-type]  # the point
     assert await backend.list_collections() == []
 
 

@@ -30,6 +30,7 @@ from vecgate_backends.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     ConfigurationError,
+    IndexUnsupportedError,
     RecordExistsError,
     StorageCorruptError,
     TokenInvalidError,
@@ -45,10 +46,13 @@ from vecgate_backends.records import (
     Fields,
     FlatIndex,
     HnswIndex,
+    IndexConfig,
+    IvfIndex,
     Metadata,
     MetadataValue,
     Metric,
     ModelBinding,
+    Quantization,
     Timestamp,
     WriteMode,
 )
@@ -96,6 +100,17 @@ async def test_configured_settings_reach_qdrant(emulator: QdrantEmulator, start_
     }
     (tenants,) = [call for call in emulator.called("CreateFieldIndex") if call.field_name == "ns"]
     assert tenants.field_index_params.keyword_index_params.is_tenant
+
+
+@pytest.mark.parametrize(
+    "index", [HnswIndex(quantization=Quantization.SCALAR8), IvfIndex()], ids=lambda index: index.kind
+)
+async def test_an_index_that_qdrant_does_not_have_is_refused(
+    index: IndexConfig, emulator: QdrantEmulator, backend: QdrantBackend
+) -> None:
+    with pytest.raises(IndexUnsupportedError, match="flat, hnsw; its option `quantization`"):
+        await backend.create_collection(replace(SPEC, index=index))
+    assert emulator.called("Create") == []
 
 
 async def test_searches_carry_their_breadth_and_quantized_ones_are_scored_again(

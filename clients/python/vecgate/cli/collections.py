@@ -7,10 +7,10 @@ import click
 from vecgate.cli.display import print_json, print_table
 from vecgate.cli.options import confirm, json_option, show_commands, with_client, yes_option
 from vecgate.client import Client
-from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
+from vecgate.records import FlatIndex, HnswIndex, IndexConfig, IvfIndex, Metric, Quantization
 from vecgate.results import Collection
 from vecgate.timestamps import Timestamp
-from vecgate.wire.choices import METRICS
+from vecgate.wire.choices import METRICS, QUANTIZATIONS
 
 COLUMNS = ("name", "backend", "metric", "dimension", "model", "index", "created")
 
@@ -66,11 +66,16 @@ def show(client: Client, name: str, as_json: bool) -> None:
 @click.option("--metric", type=click.Choice(list(METRICS)), default="cosine", show_default=True, help="Nearness.")
 @click.option("--backend", metavar="NAME", help="Where it lives; default: the server's.")
 @click.option(
-    "--index", type=click.Choice(["flat", "hnsw"]), help="Kind of index; default: the backend chooses by size."
+    "--index", type=click.Choice(["flat", "hnsw", "ivf"]), help="Kind of index; default: the backend chooses by size."
 )
 @click.option("--m", type=int, help="HNSW: links a node.")
 @click.option("--ef-construction", type=int, help="HNSW: breadth while building.")
 @click.option("--ef", type=int, help="HNSW: breadth while searching.")
+@click.option(
+    "--quantization", type=click.Choice(list(QUANTIZATIONS)), default="none", help="HNSW: how its vectors are kept."
+)
+@click.option("--lists", type=int, help="IVF: how many; default: by the number of vectors.")
+@click.option("--nprobe", type=int, help="IVF: lists that a search visits at least; default: as many as recall needs.")
 @click.option("--exist-ok", is_flag=True, help="Take an existing collection of the same settings.")
 @with_client
 def create(
@@ -84,6 +89,9 @@ def create(
     m: int | None,
     ef_construction: int | None,
     ef: int | None,
+    quantization: Quantization,
+    lists: int | None,
+    nprobe: int | None,
     exist_ok: bool,
 ) -> None:
     """Create a collection."""
@@ -93,7 +101,7 @@ def create(
         dimension=dimension,
         metric=metric,
         backend=backend,
-        index=_index(index, HnswIndex(m, ef_construction, ef)),
+        index=_index(index, HnswIndex(m, ef_construction, ef, quantization), IvfIndex(lists, nprobe)),
         exist_ok=exist_ok,
     )
     print_table(COLUMNS, [_row(collection)])
@@ -111,12 +119,31 @@ def delete(client: Client, name: str, yes: bool) -> None:
     click.echo(f"deleted {name!r} and its {size:,} records")
 
 
-def _index(kind: str | None, hnsw: HnswIndex) -> IndexConfig | None:
-    if kind == "hnsw":
-        return hnsw
-    if hnsw != HnswIndex():
-        raise click.UsageError("--m, --ef-construction and --ef need --index hnsw")
-    return FlatIndex() if kind == "flat" else None
+def _index(kind: str | None, hnsw: HnswIndex, ivf: IvfIndex) -> IndexConfig | None:
+    if kind != "hnsw" and hnsw != HnswIndex():
+        raise click.UsageError("--m, --ef-construction, --ef and --quantization need --index hnsw")
+    if kind != "ivf" and ivf != IvfIndex():
+        raise click.UsageError("--lists and --nprobe need --index ivf")
+    match kind:
+        case "flat":
+            return FlatIndex()
+        case "hnsw":
+            return hnsw
+        case "ivf":
+            return ivf
+    return None
+
+
+def _index_word(index: IndexConfig | None) -> str:
+    match index:
+        case None:
+            return "by size"
+        case FlatIndex():
+            return "flat"
+        case HnswIndex():
+            return "hnsw" if index.quantization == "none" else f"hnsw, {index.quantization}"
+        case IvfIndex():
+            return "ivf"
 
 
 def _row(collection: Collection) -> tuple[object, ...]:
@@ -126,6 +153,6 @@ def _row(collection: Collection) -> tuple[object, ...]:
         collection.metric,
         collection.dimension,
         collection.model.name if collection.model else "none: raw vectors",
-        {FlatIndex: "flat", HnswIndex: "hnsw"}.get(type(collection.index), "by size"),
+        _index_word(collection.index),
         str(Timestamp(collection.created.seconds)),
     )

@@ -19,6 +19,8 @@ from vecgate.search_results import Match, Reranking, SearchResult
 @filter_option
 @click.option("--threshold", type=float, metavar="SCORE", help="Keep matches with at least this score.")
 @click.option("--exact", is_flag=True, help="Compare with every record.")
+@click.option("--ef", type=int, help="HNSW: breadth of the walk.")
+@click.option("--nprobe", type=int, help="IVF: lists to visit.")
 @click.option("--by-id", is_flag=True, help="QUERY is the id of a stored record.")
 @click.option("--rerank", metavar="MODEL", help="Score the first matches again with this cross-encoder.")
 @click.option("--rerank-depth", type=click.IntRange(1), help="How many; default: the larger of top-k and 50.")
@@ -35,6 +37,8 @@ def search(
     filter_text: str | None,
     threshold: float | None,
     exact: bool,
+    ef: int | None,
+    nprobe: int | None,
     by_id: bool,
     rerank: str | None,
     rerank_depth: int | None,
@@ -53,6 +57,8 @@ def search(
         filter=filter_text,
         score_threshold=threshold,
         exact=exact,
+        ef=ef,
+        nprobe=nprobe,
         rerank=None if rerank is None else Rerank(rerank, rerank_depth, rerank_query),
         explain=explain,
     )

@@ -33,7 +33,7 @@ class Collections(Connected):
             dimension: length of its vectors. Alone: it takes raw vectors only. With a model: they are cut (Matryoshka).
             metric: "cosine", "dot" or "euclidean".
             backend: where it lives; None: the server's default backend.
-            index: FlatIndex() or HnswIndex(...); None: the backend chooses by size.
+            index: FlatIndex(), HnswIndex(...) or IvfIndex(...); None: the backend chooses by size.
             exist_ok: answer an existing collection of the same settings instead of raising.
             timeout: seconds.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError
-from vecgate.records import Acknowledgement, Metric, Role, Truncation, WriteMode
+from vecgate.records import Acknowledgement, Metric, Quantization, Role, Truncation, WriteMode
 from vecgate.server_info import ModelKind, ModelState
 from vecgate.v1 import collection_pb2, encode_pb2, model_pb2, outcome_pb2, write_pb2
 
@@ -17,6 +17,10 @@ METRICS: Mapping[Metric, collection_pb2.Metric] = {
     "cosine": collection_pb2.METRIC_COSINE,
     "dot": collection_pb2.METRIC_DOT,
     "euclidean": collection_pb2.METRIC_EUCLIDEAN,
+}
+QUANTIZATIONS: Mapping[Quantization, collection_pb2.Quantization] = {
+    "none": collection_pb2.QUANTIZATION_NONE,
+    "scalar8": collection_pb2.QUANTIZATION_SCALAR8,
 }
 ROLES: Mapping[Role, encode_pb2.Role] = {
     "query": encode_pb2.ROLE_QUERY,
@@ -46,6 +50,10 @@ MODEL_KINDS: Mapping[model_pb2.ModelKind, ModelKind] = {
     model_pb2.MODEL_KIND_CROSS_ENCODER: ModelKind.CROSS_ENCODER,
 }
 METRIC_WORDS: Mapping[collection_pb2.Metric, Metric] = {number: word for word, number in METRICS.items()}
+QUANTIZATION_WORDS: Mapping[collection_pb2.Quantization, Quantization] = {
+    collection_pb2.QUANTIZATION_UNSPECIFIED: "none",
+    **{number: word for word, number in QUANTIZATIONS.items()},
+}
 
 
 def choose(table: Mapping[Word, Number], word: Word, argument: str) -> Number:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vecgate.errors import InvalidArgumentError, OutdatedClientError
-from vecgate.records import FlatIndex, HnswIndex, IndexConfig, Metric
+from vecgate.records import FlatIndex, HnswIndex, IndexConfig, IvfIndex, Metric
 from vecgate.results import Collection, CollectionInfo
 from vecgate.v1 import collection_pb2
-from vecgate.wire.choices import METRIC_WORDS, METRICS, choose
+from vecgate.wire.choices import METRIC_WORDS, METRICS, QUANTIZATION_WORDS, QUANTIZATIONS, choose
 from vecgate.wire.outcomes import model_ref_from
 from vecgate.wire.values import check_dimension, timestamp_from
 
@@ -73,12 +73,17 @@ def _index_message(index: IndexConfig) -> collection_pb2.IndexConfig:
     match index:
         case FlatIndex():
             return collection_pb2.IndexConfig(flat=collection_pb2.FlatIndex())
-        case HnswIndex(m, ef_construction, ef):
+        case HnswIndex(m, ef_construction, ef, quantization):
+            kept = choose(QUANTIZATIONS, quantization, "index.hnsw.quantization")
             return collection_pb2.IndexConfig(
-                hnsw=collection_pb2.HnswIndex(m=m, ef_construction=ef_construction, ef=ef)
+                hnsw=collection_pb2.HnswIndex(m=m, ef_construction=ef_construction, ef=ef, quantization=kept)
             )
+        case IvfIndex(lists, nprobe):
+            return collection_pb2.IndexConfig(ivf=collection_pb2.IvfIndex(lists=lists, nprobe=nprobe))
         case _:
-            raise InvalidArgumentError.at("index", f"expected FlatIndex or HnswIndex, got {type(index).__name__}")
+            raise InvalidArgumentError.at(
+                "index", f"expected FlatIndex, HnswIndex or IvfIndex, got {type(index).__name__}"
+            )
 
 
 def _index_from(message: collection_pb2.IndexConfig) -> IndexConfig | None:
@@ -88,11 +93,23 @@ def _index_from(message: collection_pb2.IndexConfig) -> IndexConfig | None:
         case "flat":
             return FlatIndex()
         case "hnsw":
-            hnsw = message.hnsw
-            return HnswIndex(
-                m=hnsw.m if hnsw.HasField("m") else None,
-                ef_construction=hnsw.ef_construction if hnsw.HasField("ef_construction") else None,
-                ef=hnsw.ef if hnsw.HasField("ef") else None,
+            return _hnsw_from(message.hnsw)
+        case "ivf":
+            ivf = message.ivf
+            return IvfIndex(
+                lists=ivf.lists if ivf.HasField("lists") else None,
+                nprobe=ivf.nprobe if ivf.HasField("nprobe") else None,
             )
         case kind:
             raise OutdatedClientError(f"the server sent an index of kind {kind!r}, which this client does not know")
+
+
+def _hnsw_from(hnsw: collection_pb2.HnswIndex) -> HnswIndex:
+    if hnsw.quantization not in QUANTIZATION_WORDS:
+        raise OutdatedClientError(f"the server sent quantization {hnsw.quantization}, which this client does not know")
+    return HnswIndex(
+        m=hnsw.m if hnsw.HasField("m") else None,
+        ef_construction=hnsw.ef_construction if hnsw.HasField("ef_construction") else None,
+        ef=hnsw.ef if hnsw.HasField("ef") else None,
+        quantization=QUANTIZATION_WORDS[hnsw.quantization],
+    )

@@ -1,0 +1,197 @@
+"""What a sealed segment is searched by: a Faiss index over its rows, and how broadly it has to be searched.
+
+Both kinds work alike. They give the nearest rows whatever these are, so many that enough of them are wanted ones; the caller keeps the
+wanted. What a quantised index says of nearness is a guess: its candidates are compared again with their original vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import faiss
+import numpy as np
+
+from vecgate_backends.faiss.scoring import Nearness, Rows
+from vecgate_backends.records import FloatMatrix, HnswIndex, IndexConfig, IvfIndex, Quantization
+
+SPARE = 8
+"""Candidates beyond top_k: bulk nearness is rounded, so the last of the top_k may stand a few places lower in it."""
+ROWS_A_STEP = 45
+"""Rows compared in the time a walk takes for one unit of ef; 4.6 us against 0.1 us a row at 384 dimensions."""
+GATHERED = 2
+"""How much longer a row takes that is copied out of its block first."""
+MARGIN = 2
+"""An index is asked for so many times the candidates wanted: the far end of what it finds has gaps."""
+NARROWEST_WALK = 64
+WIDENING = math.sqrt(2)
+NEIGHBOURS = 10
+"""Matches for which breadths are measured."""
+USUAL_REACH = MARGIN * (NEIGHBOURS + SPARE)
+
+Found: TypeAlias = tuple[Nearness, Rows]
+"""Nearness and rows of candidates, each of shape (queries, candidates); row -1, nearness -inf where there are fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """How broadly to search: `least` exactly, if a search asked for it, else at least `least` and what the index needs.
+
+    It is the ef of a graph, the number of lists visited of inverted lists.
+    """
+
+    least: int
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How one index is searched for a query.
+
+    Attributes:
+        breadth: ef, or the lists to begin with.
+        candidates: nearest rows taken from it.
+        cost: in rows compared.
+        settled: so many of the nearest must stay the same when twice the lists are visited; 0 to visit no more.
+    """
+
+    breadth: int
+    candidates: int
+    cost: int
+    settled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HnswGraph:
+    """A graph that is walked.
+
+    Attributes:
+        raw: faiss.IndexHNSWFlat, or faiss.IndexHNSWSQ where it is quantised. breadth: the ef that was measured for it; 0 before.
+    """
+
+    parameter: ClassVar[str] = "ef"
+    target: ClassVar[float] = 0.97
+    raw: Any
+    quantized: bool
+    breadth: int = 0
+
+    @property
+    def name(self) -> str:
+        """What a search through it is called in explanations."""
+        return "8-bit HNSW walk" if self.quantized else "HNSW walk"
+
+    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth) -> Effort:
+        """Return what finds the top_k of `wanted` rows, if these are spread evenly among all `rows`."""
+        least = breadth.least if breadth.asked else max(breadth.least, self.breadth)
+        ef = min(rows, math.ceil(max(least, MARGIN * min(top_k + SPARE, wanted)) * rows / wanted))
+        whole = rows == wanted and not self.quantized
+        return Effort(ef, min(top_k + SPARE, rows) if whole else ef, ef * ROWS_A_STEP)
+
+    def nearest(self, queries: FloatMatrix, effort: Effort) -> Found:
+        """Return the nearest rows, wanted or not."""
+        parameters = faiss.SearchParametersHNSW(efSearch=effort.breadth)  # type: ignore[attr-defined]  # Faiss's stubs lack it
+        return _found(self.raw, queries, effort, parameters)
+
+    def breadths(self, rows: int) -> Iterator[int]:
+        """Yield the least ef and greater ones, as long as a walk costs less than comparing with every row."""
+        ef = float(NARROWEST_WALK)
+        yield NARROWEST_WALK
+        while (ef := ef * WIDENING) * ROWS_A_STEP < rows:
+            yield round(ef)
+
+
+@dataclass(frozen=True, slots=True)
+class InvertedLists:
+    """Lists of near rows, of which those nearest to the query are searched.
+
+    A query unlike the records needs many more lists than one like them. So a query goes on with twice the lists as long as that brings nearer
+    rows, unless a search asked for a number of lists. Where it begins grows with the square root of how many of the nearest rows are to be
+    reached: measured on embeddings of definitions, ten times as many need twice the lists, 36 times as many three to four times.
+
+    Attributes:
+        raw: faiss.IndexIVFScalarQuantizer. breadth: the lists that it was measured to begin with; 0 before.
+    """
+
+    name: ClassVar[str] = "IVF probe"
+    parameter: ClassVar[str] = "nprobe"
+    target: ClassVar[float] = 0.985  # unlike queries cost lists more recall than they cost graphs
+    quantized: ClassVar[bool] = True
+    raw: Any
+    breadth: int = 0
+    rows_a_list: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out how many rows a list that is searched holds: lists that hold more are searched more often."""
+        rows = self.raw.invlists.imbalance_factor() * self.raw.ntotal / self.raw.nlist
+        object.__setattr__(self, "rows_a_list", rows)
+
+    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth) -> Effort:
+        """Return what finds the top_k of `wanted` rows, if these are spread evenly among all `rows`."""
+        reach = MARGIN * min(top_k + SPARE, wanted)
+        if breadth.asked:
+            lists = math.ceil(breadth.least * math.sqrt(rows / wanted))
+            visits, settled = lists, 0
+        else:
+            growth = rows / wanted * max(1.0, reach / USUAL_REACH)
+            lists = math.ceil(max(breadth.least, self.breadth) * math.sqrt(growth))
+            visits, settled = 3 * lists, math.ceil(min(top_k, wanted) * rows / wanted)
+        # Not bounded by the number of lists: a breadth beyond it says that the lists are of no use, which must not look cheap.
+        cost = self.raw.nlist + visits * self.rows_a_list + GATHERED * reach
+        candidates = min(rows, math.ceil(reach * rows / wanted))
+        return Effort(min(self.raw.nlist, lists), candidates, math.ceil(cost), settled)
+
+    def nearest(self, queries: FloatMatrix, effort: Effort) -> Found:
+        """Return the nearest rows, wanted or not."""
+        lists = effort.breadth
+        near, rows = self._visit(queries, effort, lists)
+        unsettled = np.arange(len(queries) if effort.settled else 0)
+        while lists < self.raw.nlist and len(unsettled):
+            lists *= 2
+            nearer, found = self._visit(queries[unsettled], effort, lists)
+            changed = _last(nearer, effort.settled) > _last(near[unsettled], effort.settled)
+            near[unsettled], rows[unsettled] = nearer, found
+            unsettled = unsettled[changed]
+        return near, rows
+
+    def breadths(self, rows: int) -> Iterator[int]:
+        """Yield one list and more, as long as a search costs less than comparing with every row."""
+        lists = 1
+        yield lists
+        while lists < self.raw.nlist:
+            lists = min(self.raw.nlist, math.ceil(lists * WIDENING))
+            if self.effort(rows, rows, NEIGHBOURS, Breadth(lists)).cost >= rows:
+                return
+            yield lists
+
+    def _visit(self, queries: FloatMatrix, effort: Effort, lists: int) -> Found:
+        parameters = faiss.SearchParametersIVF(nprobe=lists)  # type: ignore[call-arg]  # Faiss's stubs lack it
+        return _found(self.raw, queries, effort, parameters)
+
+
+SegmentIndex: TypeAlias = HnswGraph | InvertedLists
+"""A Faiss index over the rows of a block. `name`: what a search through it is called in explanations; `parameter`: what its breadth is
+called; `quantized`: whether the nearness it tells is approximate; `target`: the recall
+to calibrate for, so that 0.95 holds for queries a little unlike the records."""
+
+
+def segment_index(raw: Any, settings: IndexConfig, breadth: int) -> SegmentIndex:
+    """Return what searches a Faiss index that was built with these settings."""
+    if isinstance(settings, IvfIndex):
+        return InvertedLists(raw, breadth)
+    quantized = isinstance(settings, HnswIndex) and settings.quantization is not Quantization.NONE
+    return HnswGraph(raw, quantized, breadth)
+
+
+def _last(near: Nearness, place: int) -> Nearness:
+    """Return the nearness of the row in a place from the nearest one, 1 and up, for each query."""
+    place = min(place, near.shape[1])
+    return np.partition(near, near.shape[1] - place, axis=1)[:, near.shape[1] - place]
+
+
+def _found(raw: Any, queries: FloatMatrix, effort: Effort, parameters: Any) -> Found:
+    near, rows = raw.search(queries, effort.candidates, params=parameters)
+    if raw.metric_type == faiss.METRIC_L2:
+        near = -near
+    return np.where(rows >= 0, near, -np.inf), rows
