@@ -150,9 +150,10 @@ class InvertedLists:
         while lists < self.raw.nlist and len(unsettled):
             lists *= 2
             nearer, found = self._visit(queries[unsettled], effort, lists)
-            changed = _last(nearer, effort.settled) > _last(near[unsettled], effort.settled)
+            last = _last(nearer, effort.settled)
+            changed = last > _last(near[unsettled], effort.settled)
             near[unsettled], rows[unsettled] = nearer, found
-            unsettled = unsettled[changed]
+            unsettled = unsettled[changed | np.isneginf(last)]
         return near, rows
 
     def breadths(self, rows: int) -> Iterator[int]:
@@ -172,8 +173,8 @@ class InvertedLists:
 
 SegmentIndex: TypeAlias = HnswGraph | InvertedLists
 """A Faiss index over the rows of a block. `name`: what a search through it is called in explanations; `parameter`: what its breadth is
-called; `quantized`: whether the nearness it tells is approximate; `target`: the recall
-to calibrate for, so that 0.95 holds for queries a little unlike the records."""
+called; `quantized`: whether the nearness it tells is approximate; `target`: the recall to calibrate for, so that 0.95 holds for queries a
+little unlike the records."""
 
 
 def segment_index(raw: Any, settings: IndexConfig, breadth: int) -> SegmentIndex:

@@ -24,6 +24,7 @@ from vecgate_backends.faiss.index_building import (
     list_count,
 )
 from vecgate_backends.faiss.scoring import index_form
+from vecgate_backends.faiss.segment_index import Breadth
 from vecgate_backends.records import (
     IDS_ONLY,
     CollectionSpec,
@@ -153,6 +154,19 @@ async def test_lists_that_hold_too_few_matches_are_made_up_for(open_backend: Ope
     (found,) = await collection.search("", QUERIES[:1], options)
     assert (len(found.ids), found.explanation.details["starved_walks"]) == (400, 1)
     assert "exact again over 1 of them" in found.explanation.plan
+
+
+def test_a_query_unlike_all_records_goes_on_to_more_lists() -> None:
+    index = build_index(STORED, Metric.EUCLIDEAN, IvfIndex(), lambda: False)
+    strange = np.ascontiguousarray(-STORED[:200])
+    exact = np.argsort(((strange[:, None] - STORED[None]) ** 2).sum(axis=2), axis=1)[:, :10]
+
+    def recall(breadth: Breadth) -> float:
+        _, rows = index.nearest(strange, index.effort(ROWS, ROWS, 10, breadth))
+        return float(np.mean([len(set(found) & set(nearest)) / 10 for found, nearest in zip(rows, exact, strict=True)]))
+
+    assert recall(Breadth(index.breadth, asked=True)) < 0.9
+    assert recall(Breadth(1)) >= 0.95
 
 
 async def test_a_small_segment_has_no_lists(open_backend: OpenBackend, put: Put) -> None:

@@ -47,8 +47,6 @@ def search(
     as_json: bool,
 ) -> None:
     """Find the nearest records to QUERY."""
-    if rerank is None and (rerank_depth is not None or rerank_query is not None):
-        raise click.UsageError("--rerank-depth and --rerank-query need --rerank")
     result = client.search(
         collection,
         ById(query) if by_id else query,
@@ -59,7 +57,7 @@ def search(
         exact=exact,
         ef=ef,
         nprobe=nprobe,
-        rerank=None if rerank is None else Rerank(rerank, rerank_depth, rerank_query),
+        rerank=_rerank(rerank, rerank_depth, rerank_query),
         explain=explain,
     )
     _tell(result)
@@ -70,6 +68,14 @@ def search(
         click.echo("no matches")
     else:
         _print_matches(result)
+
+
+def _rerank(model: str | None, depth: int | None, query: str | None) -> Rerank | None:
+    if model is not None:
+        return Rerank(model, depth, query)
+    if depth is not None or query is not None:
+        raise click.UsageError("--rerank-depth and --rerank-query need --rerank")
+    return None
 
 
 def _tell(result: SearchResult) -> None:
