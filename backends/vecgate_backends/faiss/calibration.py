@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vecgate_backends.faiss.scoring import nearness, nearness_of_rows, squared_norms
+from vecgate_backends.faiss.scoring import Rows, nearness, nearness_of_rows, squared_norms
 from vecgate_backends.faiss.segment_index import NEIGHBOURS, Breadth, SegmentIndex
 from vecgate_backends.records import FloatMatrix, Metric
 
@@ -19,23 +19,24 @@ ROUNDING = 1e-5
 """Neighbours whose nearness differs by less than this share of the squared lengths count as equally near."""
 
 
-def calibrated(index: SegmentIndex, metric: Metric, vectors: FloatMatrix, queries: FloatMatrix) -> SegmentIndex:
+def calibrated(index: SegmentIndex, metric: Metric, vectors: FloatMatrix, held_back: Rows) -> SegmentIndex:
     """Return the index with the smallest breadth at which it finds its share, `target`, of the nearest NEIGHBOURS.
 
     If none does that is cheaper than exact search, the breadth is the number of rows: so dear that no plan uses the index.
 
     Args:
-        index: over `vectors` alone.
+        index: over the rows that are not held back.
         metric: of the collection.
-        vectors: in index form, shape (rows, dimension), rows >= 1.
-        queries: in index form, shape (n, dimension), n >= 1.
+        vectors: in index form, shape (rows, dimension).
+        held_back: rows to search for, shape (n,), 1 <= n < rows.
     """
-    rows = len(vectors)
+    queries, norms = vectors[held_back], squared_norms(vectors)
+    rows = len(vectors) - len(held_back)
     wanted = min(NEIGHBOURS, rows)
-    norms = squared_norms(vectors)
     exact = nearness(metric, queries, vectors, norms)
-    last = np.partition(exact, rows - wanted, axis=1)[:, rows - wanted]
-    bound = (last - ROUNDING * (np.abs(last) + squared_norms(queries)))[:, None]
+    exact[:, held_back] = -np.inf
+    last = np.partition(exact, len(vectors) - wanted, axis=1)[:, len(vectors) - wanted]
+    bound = (last - ROUNDING * (np.abs(last) + norms[held_back]))[:, None]
     for breadth in index.breadths(rows):
         near, found = index.nearest(queries, index.effort(rows, rows, wanted, Breadth(breadth)))
         if index.quantized:
@@ -43,4 +44,4 @@ def calibrated(index: SegmentIndex, metric: Metric, vectors: FloatMatrix, querie
         right = np.minimum(np.count_nonzero(near >= bound, axis=1), wanted)
         if right.mean() >= index.target * wanted:
             return replace(index, breadth=breadth)
-    return replace(index, breadth=rows)
+    return replace(index, breadth=len(vectors))

@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 
 from vecgate_backends.faiss.calibration import QUERIES, calibrated
+from vecgate_backends.faiss.scoring import Rows
 from vecgate_backends.faiss.segment_index import SegmentIndex, segment_index
 from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex, IvfIndex, Metric, Quantization
 
@@ -61,14 +62,15 @@ def build_index(
         raw = _empty_lists(vectors, metric, settings, stopped)
     else:
         raw = _empty_graph(vectors, metric, settings)
-    held_back = max(0, len(vectors) - QUERIES)
-    for begin in range(0, held_back, BUILD_ROWS):
+    held_back = _held_back(len(vectors), settings)
+    others = np.setdiff1d(np.arange(len(vectors)), held_back)
+    for begin in range(0, len(others), BUILD_ROWS):
         _go_on(stopped)
-        raw.add(vectors[begin : min(begin + BUILD_ROWS, held_back)])
+        _add(raw, vectors, others[begin : begin + BUILD_ROWS])
     index = segment_index(raw, settings, 0)
-    if held_back:
-        index = calibrated(index, metric, vectors[:held_back], vectors[held_back:])
-    raw.add(vectors[held_back:])
+    if len(others):
+        index = calibrated(index, metric, vectors, held_back)
+    _add(raw, vectors, held_back)
     return segment_index(raw, settings, index.breadth)
 
 
@@ -121,6 +123,21 @@ def _centroids(sample: FloatMatrix, metric: Metric, lists: int, stopped: Callabl
         _go_on(stopped)
         clustering.train(sample, centres)
     return centres
+
+
+def _held_back(rows: int, settings: HnswIndex | IvfIndex) -> Rows:
+    """Return the rows to measure with: some from everywhere, but of a graph, which numbers rows as they come, the last ones."""
+    count = min(rows, QUERIES)
+    if isinstance(settings, HnswIndex):
+        return np.arange(rows - count, rows)
+    return np.sort(np.random.default_rng(SEED).choice(rows, count, replace=False))
+
+
+def _add(raw: Any, vectors: FloatMatrix, rows: Rows) -> None:
+    if isinstance(raw, faiss.IndexIVF):
+        raw.add_with_ids(vectors[rows], rows)
+    else:
+        raw.add(vectors[rows])
 
 
 def _go_on(stopped: Callable[[], bool]) -> None:
