@@ -6,7 +6,8 @@ others are built here at full size with random weights.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, seconds_of_calls
@@ -19,49 +20,60 @@ from benchmarks.statistics import percentile, ratios, spread
 REAL = "all-MiniLM-L6-v2"
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was measured of one model, a value a round: documents/s, seconds of a query (p50), MiB of the server (PSS)."""
+
+    rates: list[float] = field(default_factory=list)
+    single: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+
 def measure(bench: Bench) -> Measured:
     """Encode the same documents and queries with each model, in turns, one server for each."""
     documents = bench.texts.documents[: bench.scale.documents_a_model]
-    rates: dict[str, list[float]] = defaultdict(list)
-    single: dict[str, list[float]] = defaultdict(list)
-    memory: dict[str, list[float]] = defaultdict(list)
+    seen = {name: _Seen() for name in (REAL, *SHAPES)}
     paths = {name: build_random_model(name, bench.work / "random" / name) for name in SHAPES}
     for _ in range(bench.scale.rounds):
-        for name in (REAL, *SHAPES):
+        for name, model in seen.items():
             path = str(paths[name]) if name in paths else None
             models = {"default": name, "available": [{"name": name, "path": path}]}
             with bench.server(models=models) as server, server.client() as client:
-                memory[name].append(server.memory().pss / MIB)
+                model.memory.append(server.memory().pss / MIB)
                 client.encode(documents[:16], "document")
-                rates[name].append(len(documents) / seconds_of_bulk(client, documents))
+                model.rates.append(len(documents) / seconds_of_bulk(client, documents))
                 calls = seconds_of_calls(asking(client, bench.texts.queries), calls=bench.scale.calls)
-                single[name].append(percentile(calls, 50))
-    lines = [
-        f"| {name} | {spread(rates[name]).median:.0f} | {spread(ratios(rates[name], rates[REAL])).median:.2f} "
-        f"| {1000 * spread(single[name]).median:.1f} | {spread(memory[name]).median:.0f} |"
-        for name in (REAL, *SHAPES)
-    ]
+                model.single.append(percentile(calls, 50))
+    return _sum_up(seen, len(documents))
+
+
+def _sum_up(seen: Mapping[str, _Seen], documents: int) -> Measured:
+    relative = {name: ratios(model.rates, seen[REAL].rates) for name, model in seen.items()}
     return Measured(
         figures=tuple(
             each
-            for name in (REAL, *SHAPES)
+            for name, model in seen.items()
             for each in (
-                figure(f"{name}: bulk", "texts/s", rates[name]),
-                figure(f"{name}: bulk to {REAL}", "x", ratios(rates[name], rates[REAL])),
-                milliseconds(f"{name}: single text, p50", single[name]),
-                figure(f"{name}: memory of the server (PSS)", "MiB", memory[name]),
+                figure(f"{name}: bulk", "texts/s", model.rates),
+                figure(f"{name}: bulk to {REAL}", "x", relative[name]),
+                milliseconds(f"{name}: single text, p50", model.single),
+                figure(f"{name}: memory of the server (PSS)", "MiB", model.memory),
             )
         ),
         notes=(
             (
                 f"all but {REAL} at full size with random weights and an English vocabulary: rates, not quality; "
-                f"{len(documents)} documents, each model cutting them at its own length"
+                f"{documents} documents, each model cutting them at its own length"
             ),
         ),
         markdown=(
             "| model | documents/s | relative | one query, ms | memory of the server, MiB |",
             "| --- | --- | --- | --- | --- |",
-            *lines,
+            *(
+                f"| {name} | {spread(model.rates).median:.0f} | {spread(relative[name]).median:.2f} "
+                f"| {1000 * spread(model.single).median:.1f} | {spread(model.memory).median:.0f} |"
+                for name, model in seen.items()
+            ),
         ),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, bulk_load, seconds_of_calls_for
-from benchmarks.encoder.result import Measured, Row, at_least, at_most, figure, milliseconds
+from benchmarks.encoder.result import Measured, Row, Verdict, at_least, at_most, figure, milliseconds
 from benchmarks.encoder.server import ServerProcess
 from benchmarks.statistics import percentile, ratios
 
@@ -27,41 +27,30 @@ def measure(bench: Bench) -> Measured:
                 seen[name].append(value)
     queries = [name for name in seen if name.startswith("query")]
     rates = [name for name in seen if name.startswith("bulk") and not name.endswith("tokens")]
-    alone = seen["bulk, no query, tokens"]
     return Measured(
         figures=(
             *(milliseconds(name, seen[name]) for name in queries),
             *(figure(name, "texts/s", seen[name]) for name in rates),
         ),
-        verdicts=(
-            at_most(
-                "p50 beside bulk to p50 idle",
-                "x",
-                ratios(seen["query beside bulk, p50"], seen["query idle, p50"]),
-                6,
-                3,
-            ),
-            at_most(
-                "p99 beside bulk to p99 idle",
-                "x",
-                ratios(seen["query beside bulk, p99"], seen["query idle, p99"]),
-                25,
-                10,
-            ),
-            at_least("bulk kept, queries back to back", "", ratios(seen["bulk, queries, tokens"], alone), 0.5),
-            at_least(
-                "bulk kept, a pause between queries", "", ratios(seen["bulk, paused queries, tokens"], alone), 0.5
-            ),
-            at_least(
-                "bulk with no query to the bulk of row bulk",
-                "",
-                ratios(alone, seen["bulk, one caller, tokens"]),
-                SAME_RATE,
-            ),
-        ),
+        verdicts=_verdicts(seen),
         notes=(
             f"windows of {bench.scale.seconds:g} s; rates are compared in tokens; pause {PAUSE_SECONDS * 1000:g} ms",
         ),
+    )
+
+
+def _verdicts(seen: Mapping[str, Sequence[float]]) -> tuple[Verdict, ...]:
+    slower = {q: ratios(seen[f"query beside bulk, p{q}"], seen[f"query idle, p{q}"]) for q in (50, 99)}
+    alone = seen["bulk, no query, tokens"]
+    kept = ratios(seen["bulk, queries, tokens"], alone)
+    kept_paused = ratios(seen["bulk, paused queries, tokens"], alone)
+    undisturbed = ratios(alone, seen["bulk, one caller, tokens"])
+    return (
+        at_most("p50 beside bulk to p50 idle", "x", slower[50], 6, 3),
+        at_most("p99 beside bulk to p99 idle", "x", slower[99], 25, 10),
+        at_least("bulk kept, queries back to back", "", kept, 0.5),
+        at_least("bulk kept, a pause between queries", "", kept_paused, 0.5),
+        at_least("bulk with no query to the bulk of row bulk", "", undisturbed, SAME_RATE),
     )
 
 

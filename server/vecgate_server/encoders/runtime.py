@@ -23,8 +23,8 @@ class Tokenizer(Protocol):
         """Tokenize the query with each text, as a cross-encoder reads them; item i belongs to texts[i]."""
 
 
-class Runtime(Protocol):
-    """One loaded model; its methods block."""
+class ModelFacts(Protocol):
+    """What is known of a model once it is loaded."""
 
     @property
     def description(self) -> ModelDescription:
@@ -36,7 +36,11 @@ class Runtime(Protocol):
 
     @property
     def concurrent(self) -> bool:
-        """Whether forward() may run for queries in one thread while it runs for documents in another."""
+        """Whether queries may run in one thread while documents run in another."""
+
+
+class Runtime(ModelFacts, Protocol):
+    """One loaded model; its methods block."""
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:
         """Run the model on a batch, padded to its longest text. Called from one thread for each role at a time.
@@ -50,20 +54,8 @@ class WorkerDiedError(Exception):
     """What a worker ran in is gone, or cannot be spoken with any more."""
 
 
-class Worker(Protocol):
+class Worker(ModelFacts, Protocol):
     """A runtime that is loaded once it stands here, and is replaced when it breaks down. Its properties never block."""
-
-    @property
-    def description(self) -> ModelDescription:
-        """What the model is."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """What turns texts into the model's tokens."""
-
-    @property
-    def concurrent(self) -> bool:
-        """Whether queries may run beside documents."""
 
     def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
         """Have a batch run; see Runtime.forward. Called on the event loop; one for each role at a time.

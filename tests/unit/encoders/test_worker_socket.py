@@ -79,16 +79,24 @@ async def test_who_waits_while_the_socket_is_closed_here_is_told(ends: tuple[Ask
     assert isinstance(await answer_to(asking, "?"), EOFError)
 
 
-async def test_a_socket_closed_by_another_thread_while_it_is_asked_first_loses_no_question() -> None:
-    for _ in range(200):
-        ours, theirs = socket.socketpair()
-        asking = AskingSocket(ours)
-        thread = Thread(target=asking.close)
-        thread.start()
-        assert isinstance(await answer_to(asking, "?", seconds=0.5), EOFError | TimeoutError)
-        thread.join()
-        theirs.close()
-        asking.close()
+async def test_a_socket_that_another_thread_closes_while_it_is_asked_first_tells_of_the_other_end(
+    ends: tuple[AskingSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, _ = ends
+    loop = asyncio.get_running_loop()
+    add_reader = loop.add_reader
+    closing = Thread(target=asking.close)
+
+    def add_reader_slowly(*arguments: Any) -> None:
+        add_reader(*arguments)
+        closing.start()
+        closing.join(0.1)  # it must wait for the end of this
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "add_reader", add_reader_slowly)
+        error = await answer_to(asking, "?")
+    closing.join()
+    assert isinstance(error, EOFError)
 
 
 async def test_an_answer_that_does_not_come_in_time_is_an_error_for_good(
