@@ -96,7 +96,7 @@ async def test_calls_under_which_workers_are_killed_are_answered_rightly_or_unav
         stop.set()
         await calls
         assert set(codes) <= {grpc.StatusCode.UNAVAILABLE}
-        while (await stub.ListModels(ListModelsRequest())).models[0].state != MODEL_STATE_READY:  # noqa: ASYNC110
+        while (await stub.ListModels(ListModelsRequest())).models[0].state != MODEL_STATE_READY:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.05)
         # The two roles of this model have one reading, so that any batch tells what is right.
         sample = answers[:: max(1, len(answers) // 50)]

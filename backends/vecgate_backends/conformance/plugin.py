@@ -75,12 +75,12 @@ class Results:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Learn the cases and where each test belongs; with --conformance, leave other tests out."""
         whole = set(suites().values())
-        own = [item for item in items if getattr(item, "cls", None) in whole]
+        own = [item for item in items if isinstance(item, pytest.Function) and item.cls in whole]
         for item in own:
-            case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
-            if isinstance(case, Case):
+            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+            if isinstance(case, Case) and item.cls is not None:
                 self._cases.setdefault(case.title, case)
-                self._places[item.nodeid] = (case.title, feature_of(item.cls.__name__))  # type: ignore[attr-defined]
+                self._places[item.nodeid] = (case.title, feature_of(item.cls.__name__))
         if self._config.option.conformance:
             self._config.hook.pytest_deselected(items=[item for item in items if item not in set(own)])
             items[:] = own

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows
-from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadth, Effort
+from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadth, Effort, SegmentIndex
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
 CHUNK_CELLS = 1 << 24
@@ -128,9 +128,9 @@ def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | Non
 
 def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
     width = min(plan.top_k + SPARE, step.count)
-    if step.effort is None:
+    if step.effort is None or step.block.index is None:
         return _exact(plan, step, queries, width)
-    walked = _walk(plan, step, queries, width)
+    walked = _walk(plan, step, queries, width, step.block.index, step.effort)
     if walked.starved.any():
         again = _exact(plan, step, queries[walked.starved], width)
         walked.near[walked.starved], walked.rows[walked.starved] = again.near, again.rows
@@ -150,11 +150,9 @@ def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candida
     return _Candidates(np.concatenate(nears), np.concatenate(chosen), np.zeros(len(queries), np.bool_))
 
 
-def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
-    block, index = step.block, step.block.index
-    assert index is not None  # noqa: S101  # a step with an effort has an index to spend it on
-    assert step.effort is not None  # noqa: S101
-    near, rows = index.nearest(queries, step.effort)
+def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int, index: SegmentIndex, effort: Effort) -> _Candidates:
+    block = step.block
+    near, rows = index.nearest(queries, effort)
     if step.rows is not None:
         wanted = np.zeros(len(block), np.bool_)
         wanted[step.rows] = True

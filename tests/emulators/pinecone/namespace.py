@@ -86,7 +86,7 @@ class Namespace:
 
     def write(self, moment: int, **what: object) -> int:
         """Append a write, and return its number."""
-        self.log.append(Write(len(self.log) + 1, moment, **what))  # type: ignore[arg-type]
+        self.log.append(Write(len(self.log) + 1, moment, **what))  # type: ignore[arg-type]  # fields of Write by name
         return len(self.log)
 
     def searched(self, until: int) -> tuple[View, int]:

@@ -410,7 +410,7 @@ async def test_a_model_in_use_is_unloaded_only_after_its_calls(tiny_model: Calla
             assert may_run.wait(30)
             return run(batch, role)
 
-        starter.started[0].run = held  # type: ignore[method-assign]
+        starter.started[0].run = held  # type: ignore[method-assign]  # the test holds it
         call = asyncio.create_task(first.encode(["cat"], Role.DOCUMENT))
         assert await asyncio.to_thread(inside.wait, 30)
         await models.encoder("tiny-1")

@@ -342,7 +342,7 @@ async def test_a_call_that_leaves_takes_a_shared_text_from_nobody(leaving: int) 
         sharing = []
         for waiting in (1, 2):
             sharing.append(asyncio.create_task(pool.encode(["x"], Role.DOCUMENT)))
-            await until(lambda waiting=waiting: pool.waiting_tokens(Role.DOCUMENT) == waiting)  # type: ignore[misc]
+            await until(lambda waiting=waiting: pool.waiting_tokens(Role.DOCUMENT) == waiting)  # type: ignore[misc]  # a default binds it
         sharing[leaving].cancel()
         await asyncio.wait([sharing[leaving]])
         worker.step(Role.DOCUMENT, 2)
