@@ -18,7 +18,13 @@ from platformdirs import user_cache_path
 from vecgate_server.encoders.export_process import REFUSED
 from vecgate_server.encoders.failed_exports import note_failure, noted_failure
 from vecgate_server.encoders.model_files import SETTINGS_SUFFIXES, modules_of, sha256_of, weight_files
-from vecgate_server.encoders.served_form import FORMAT, ServedFormError, is_served_form, read_served_form
+from vecgate_server.encoders.served_form import (
+    FORMAT,
+    GRAPH_REVISION,
+    ServedFormError,
+    is_served_form,
+    read_served_form,
+)
 from vecgate_server.encoders.settings import Precision
 
 logger = logging.getLogger(__name__)
@@ -162,4 +168,4 @@ def _key(directory: Path, precision: Precision) -> str:
     }
     weights = {path for module in modules for path in weight_files(module.directory)}
     files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in settings | weights}
-    return hashlib.sha256(json.dumps([FORMAT, precision, files], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, GRAPH_REVISION, precision, files], sort_keys=True).encode()).hexdigest()

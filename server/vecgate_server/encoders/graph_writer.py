@@ -12,6 +12,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
 from vecgate_server.encoders.onnx_runtime import POOLING_MASK
@@ -112,8 +113,14 @@ def _fuse(runtime: TorchRuntime, plain: Path, fused: Path) -> None:
         return
     transformer: Any = runtime.model[0]
     config = transformer.model.config
+    options = FusionOptions("bert")
+    options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False  # see onnx_runtime.SLOW_FUSIONS
     optimize_model(
-        str(plain), model_type="bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size
+        str(plain),
+        model_type="bert",
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
+        optimization_options=options,
     ).save_model_to_file(str(fused))
 
 

@@ -33,6 +33,9 @@ THREAD_OPTIONS = {
     # A thread that another process holds up leaves the rest of its share to the others.
     "session.dynamic_block_base": "4",
 }
+# What ONNX Runtime would fuse when it opens a graph, though its kernel takes a CPU five times what an addition and a
+# LayerNormalization take: benchmarks/README.md.
+SLOW_FUSIONS = ("SkipLayerNormFusion",)
 
 
 class OnnxRuntime:
@@ -93,7 +96,9 @@ def open_graph(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     for name, value in THREAD_OPTIONS.items():
         options.add_session_config_entry(name, value)
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+    )
 
 
 def _text_tokenizer(path: Path, form: ServedForm) -> TextTokenizer:

@@ -21,6 +21,8 @@ from vecgate_server.encoders.settings import Precision
 
 # Raised whenever a directory of before would be read wrongly, or fingerprints are made in another way.
 FORMAT = 2
+GRAPH_REVISION = 2
+"""Raised whenever graphs are written otherwise than before, so that caches make them anew; old ones still run."""
 SETTINGS_FILE = "served.json"
 GRAPH_FILE = "model.onnx"
 # Beside the graph, so that it is mapped and not read: of an embedding only the rows that texts use come into memory.

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ from vecgate_server.encoders import export_process, sentence_transformers
 from vecgate_server.encoders.base import Role
 from vecgate_server.encoders.export import export
 from vecgate_server.encoders.locate import ModelLocation
-from vecgate_server.encoders.onnx_runtime import load
+from vecgate_server.encoders.onnx_runtime import load, open_graph
 from vecgate_server.encoders.served_form import ServedFormError
 from vecgate_server.errors import ModelUnavailableError
 
@@ -69,6 +71,21 @@ def test_tokens_and_description_are_those_of_the_model_in_torch(architecture: Pa
     assert served.description.runtime_reason.startswith("ONNX Runtime ")
     alike = replace(served.description, runtime="torch", runtime_reason="")
     assert alike == in_torch.description
+
+
+def test_what_runs_is_fused_except_where_the_fused_kernel_is_slow(
+    served_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_runs = tmp_path / "what_runs.onnx"
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(what_runs)
+    options.log_severity_level = 3  # it warns that the file is for this machine alone
+    monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
+    open_graph(served_bert / "model.onnx")
+    operators = {node.op_type for node in onnx.load(what_runs, load_external_data=False).graph.node}
+    assert {"Attention", "BiasGelu", "EmbedLayerNormalization", "LayerNormalization"} <= operators
+    assert "SkipLayerNormalization" not in operators
 
 
 def test_loading_imports_nothing_that_made_the_model(served_bert: Path) -> None:
