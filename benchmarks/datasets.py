@@ -47,7 +47,7 @@ def package_texts(folder: Path, *, documents: int, queries: int) -> PackageTexts
     Raises:
         DatasetMissingError: the file is not in the folder, or has too few packages.
     """
-    packages = list(read_lines(_present(folder / "debian_packages" / "packages.jsonl.gz")))
+    packages = list(read_lines(required_file(folder / "debian_packages" / "packages.jsonl.gz")))
     chance = random.Random(SEED)
     chance.shuffle(packages)
     seen: set[str] = set()
@@ -78,7 +78,7 @@ def sentence_pairs(folder: Path, language: str = "en") -> SentencePairs:
     Raises:
         DatasetMissingError: the file is not in the folder.
     """
-    path = _present(folder / "stsb" / f"stsb-{language}-test.csv.gz")
+    path = required_file(folder / "stsb" / f"stsb-{language}-test.csv.gz")
     with gzip.open(path, "rt", encoding="utf-8", newline="") as rows:
         lines = list(csv.reader(rows))
     return SentencePairs(
@@ -103,7 +103,7 @@ def question_set(folder: Path, language: str = "en") -> QuestionSet:
     """
     room = folder / "xquad" / language
     judgments: dict[str, dict[str, int]] = defaultdict(dict)
-    (path,) = _present(room / "qrels").iterdir()
+    (path,) = required_file(room / "qrels").iterdir()
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
         question, document, score = line.split("\t")
         judgments[question][document] = int(score)
@@ -123,7 +123,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _present(path: Path) -> Path:
+def required_file(path: Path) -> Path:
+    """Return a path of the folder of larger data.
+
+    Raises:
+        DatasetMissingError: it is not there.
+    """
     if not path.exists():
         raise DatasetMissingError(
             f"{path} is missing: the measurements read their texts from a folder of larger data, which "

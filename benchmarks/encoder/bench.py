@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from benchmarks.datasets import PackageTexts
 from benchmarks.encoder.reference import Reference
-from benchmarks.encoder.server import ServerProcess, serving
+from benchmarks.server import ServerProcess, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,3 @@ class Bench:
     def graphs(self) -> Path:
         """Where the graphs of this run are kept."""
         return self.work / "graphs"
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -24,6 +24,7 @@ from vecgate_backends.errors import (
 from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.codec import INDEX_KINDS
 from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.sealing import SealSettings
 from vecgate_backends.faiss.store import Store
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec
@@ -38,12 +39,15 @@ class FaissOptions:
     Attributes:
         path: the directory of the store, on a local disk; made if it does not exist.
         seal_threshold: vectors of a namespace that are searched exactly before they become a segment of the index, at least 1.
+        quiet_seconds: how long a namespace is not written to before its segments are merged further, which makes searches faster;
+            0 for never.
         search_threads: threads for searches that are too long for the event loop; 0 for one a core.
         build_threads: threads that build the index in the background; 0 for half of the cores.
     """
 
     path: Path = Path("vecgate-data")
     seal_threshold: int = 8192
+    quiet_seconds: float = 10.0
     search_threads: int = 0
     build_threads: int = 0
 
@@ -167,7 +171,8 @@ class FaissBackend:
     async def _load(self, entry: CatalogueEntry, resources: _Resources) -> None:
         files = resources.store.files(entry.uid)
         try:
-            collection = await FaissCollection.open(entry, files, resources.threads, self._options.seal_threshold)
+            sealing = SealSettings(self._options.seal_threshold, self._options.quiet_seconds)
+            collection = await FaissCollection.open(entry, files, resources.threads, sealing)
         except VecgateError as error:
             logger.warning("collection %s cannot be read: %s", entry.spec.name, error)
             self._unreadable[entry.spec.name] = (entry, error)
@@ -188,7 +193,7 @@ class FaissBackend:
 
 
 def _check_options(options: FaissOptions) -> None:
-    least = {"seal_threshold": 1, "search_threads": 0, "build_threads": 0}
+    least = {"seal_threshold": 1, "quiet_seconds": 0, "search_threads": 0, "build_threads": 0}
     for name, bound in least.items():
         if getattr(options, name) < bound:
             raise ConfigurationError(f"{name}: must be at least {bound}, not {getattr(options, name)}")

@@ -22,7 +22,7 @@ from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.operations import DeleteRecords, Operation, Targets, UpdateRecordMetadata, UpsertRecords
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
-from vecgate_backends.faiss.sealing import Sealer
+from vecgate_backends.faiss.sealing import Sealer, SealSettings
 from vecgate_backends.faiss.searcher import Searcher
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.faiss.truth import TruthReader, open_truth
@@ -71,7 +71,7 @@ class FaissCollection:
     """
 
     def __init__(
-        self, entry: CatalogueEntry, files: CollectionFiles, loaded: _Loaded, threads: Threads, seal_threshold: int
+        self, entry: CatalogueEntry, files: CollectionFiles, loaded: _Loaded, threads: Threads, sealing: SealSettings
     ) -> None:
         self._entry = entry
         self._reader = loaded.reader
@@ -82,19 +82,19 @@ class FaissCollection:
         self._writer = GroupCommitWriter(files.truth, loaded.connection, loaded.reader, self._prepare)
         self._records = SlicedReader(loaded.reader)
         self._threads = threads
-        self._searcher = Searcher(entry.spec, self._records, threads.searchers)
-        self._sealer = Sealer(entry.spec, files.segments, self._writer, seal_threshold, threads.builders)
+        self._searcher = Searcher(entry.spec, self._records, threads)
+        self._sealer = Sealer(entry.spec, files.segments, self._writer, sealing, threads.builders)
 
     @classmethod
     async def open(
-        cls, entry: CatalogueEntry, files: CollectionFiles, threads: Threads, seal_threshold: int
+        cls, entry: CatalogueEntry, files: CollectionFiles, threads: Threads, sealing: SealSettings
     ) -> FaissCollection:
         """Load a collection and start its writer.
 
         Raises:
             StorageCorruptError: its truth is missing or damaged.
         """
-        collection = cls(entry, files, await asyncio.to_thread(_load, entry, files), threads, seal_threshold)
+        collection = cls(entry, files, await asyncio.to_thread(_load, entry, files), threads, sealing)
         collection._writer.start()
         for partition in collection._partitions.values():
             collection._sealer.consider(partition)

@@ -60,17 +60,22 @@ def nearness_of_rows(
     return np.stack(near)
 
 
-def final_scores(metric: Metric, query: FloatVector, vectors: FloatMatrix) -> FloatVector:
-    """Score vectors against one query, both in index form, in float64 and from the definition of the metric.
+def final_scores(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, owners: Rows) -> FloatVector:
+    """Score each vector against a query of its own, both in index form, in float64 and from the definition of the metric.
 
-    One row at a time gives the same number wherever the row stands, so equal vectors tie exactly, and a vector's distance to
-    itself is 0.
+    One pair at a time gives the same number wherever it stands, so equal vectors tie exactly, and a vector's distance to itself is 0.
+
+    Args:
+        metric: of the collection.
+        queries: shape (n, dimension).
+        vectors: shape (m, dimension).
+        owners: the row of the query that each vector is scored against, shape (m,).
 
     Returns:
-        float32, shape (len(vectors),), higher is nearer.
+        float32, shape (m,), higher is nearer.
     """
     with np.errstate(over="ignore"):  # an inner product beyond float32 is infinite
-        return _SCORES[metric](query.astype(np.float64), vectors.astype(np.float64)).astype(np.float32)
+        return _SCORES[metric](queries.astype(np.float64), vectors.astype(np.float64), owners).astype(np.float32)
 
 
 def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearness) -> Nearness:
@@ -82,22 +87,22 @@ def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearn
     return squared
 
 
-def _dot(query: Float64Array, vectors: Float64Array) -> Float64Array:
-    return np.asarray(np.einsum("ij,j->i", vectors, query))
+def _dot(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
+    return np.asarray(np.einsum("ij,ij->i", vectors, queries[owners]))
 
 
-def _cosine(query: Float64Array, vectors: Float64Array) -> Float64Array:
+def _cosine(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
     # The lengths are 1 but for the rounding to float32, which this takes out again.
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors) * np.einsum("j,j->", query, query))
-    return np.asarray(np.clip(_dot(query, vectors) / lengths, -1.0, 1.0))
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)[owners])
+    return np.asarray(np.clip(_dot(queries, vectors, owners) / lengths, -1.0, 1.0))
 
 
-def _euclidean(query: Float64Array, vectors: Float64Array) -> Float64Array:
-    differences = vectors - query
+def _euclidean(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
+    differences = vectors - queries[owners]
     # Adding 0 turns the -0 of a vector's distance to itself into 0.
     return np.asarray(0.0 - np.sqrt(np.einsum("ij,ij->i", differences, differences)))
 
 
-_SCORES: Mapping[Metric, Callable[[Float64Array, Float64Array], Float64Array]] = MappingProxyType(
+_SCORES: Mapping[Metric, Callable[[Float64Array, Float64Array, Rows], Float64Array]] = MappingProxyType(
     {Metric.COSINE: _cosine, Metric.DOT: _dot, Metric.EUCLIDEAN: _euclidean}
 )

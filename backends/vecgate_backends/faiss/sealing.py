@@ -1,4 +1,7 @@
-"""Rebuilding in the background: seals full heads and merges segments, one at a time for the whole backend, never blocking a search."""
+"""Rebuilding in the background: seals full heads and merges segments, one at a time for the whole backend, never blocking a search.
+
+What is due while records are written begins at once; what pays only when they are not waits until a partition was left alone for a while.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +18,7 @@ from vecgate_backends.errors import VecgateError
 from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.operations import ReplaceSegments
 from vecgate_backends.faiss.partition import Partition
-from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_rebuild
+from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_quiet_merge, choose_rebuild
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import segment_path
 from vecgate_backends.faiss.writer import GroupCommitWriter
@@ -28,42 +32,83 @@ RETRY_SECONDS = 30.0
 """How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower."""
 
 
+@dataclass(frozen=True, slots=True)
+class SealSettings:
+    """When blocks become segments.
+
+    Attributes:
+        threshold: rows of the head that make it full, at least 1.
+        quiet_seconds: how long a partition is left alone before its segments are merged further; 0: they never are.
+    """
+
+    threshold: int
+    quiet_seconds: float
+
+
 class Sealer:
     """Decides on rebuilds of one collection's partitions and sees them through; used on the event loop."""
 
     def __init__(
-        self, spec: CollectionSpec, directory: Path, writer: GroupCommitWriter, seal_threshold: int, builders: Executor
+        self,
+        spec: CollectionSpec,
+        directory: Path,
+        writer: GroupCommitWriter,
+        settings: SealSettings,
+        builders: Executor,
     ) -> None:
         self._spec = spec
         self._directory = directory
         self._writer = writer
-        self._seal_threshold = seal_threshold
+        self._settings = settings
         self._builders = builders
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pauses: dict[str, asyncio.TimerHandle] = {}
         self._resume_at = 0.0
 
     def consider(self, partition: Partition) -> None:
-        """Begin a rebuild of the partition if one is due and none is under way."""
-        paused = asyncio.get_running_loop().time() < self._resume_at
-        if partition.rebuilding or paused or self._stopped.is_set():
+        """Begin a rebuild of the partition if one is due and none is under way; called whenever it has changed."""
+        if partition.namespace in self._pauses:
+            self._pauses.pop(partition.namespace).cancel()
+        if not self._may_begin(partition):
             return
-        rebuild = choose_rebuild(partition.head, partition.segments, self._seal_threshold)
-        if rebuild is None:
-            return
+        rebuild = choose_rebuild(partition.head, partition.segments, self._settings.threshold)
+        if rebuild is not None:
+            self._begin(partition, rebuild)
+        elif partition.segments and self._settings.quiet_seconds:
+            self._pauses[partition.namespace] = asyncio.get_running_loop().call_later(
+                self._settings.quiet_seconds, self._merge_quiet, partition
+            )
+
+    def _merge_quiet(self, partition: Partition) -> None:
+        """Merge what pays now that nothing has changed for a while."""
+        del self._pauses[partition.namespace]
+        if self._may_begin(partition):
+            merge = choose_quiet_merge(partition.head, partition.segments)
+            if merge is not None:
+                self._begin(partition, merge)
+
+    def _may_begin(self, partition: Partition) -> bool:
+        failed = asyncio.get_running_loop().time() < self._resume_at
+        return not (partition.rebuilding or failed or self._stopped.is_set())
+
+    def _begin(self, partition: Partition, rebuild: Rebuild) -> None:
         partition.rebuilding = True
         task = asyncio.create_task(self._see_through(partition, rebuild))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
-        """Wait until no rebuild is under way or due."""
+        """Wait until no rebuild is under way or due; what waits for a pause in writing is not."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def stop(self) -> None:
         """Give up what is under way; nothing is lost by it."""
         self._stopped.set()
+        for pause in self._pauses.values():
+            pause.cancel()
+        self._pauses.clear()
         await self.settle()
 
     async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,10 @@ class Ranking:
     starved: int
 
 
+_Hit: TypeAlias = tuple[float, str, int]
+"""The negated score, the record's id and the version's number, which sort as an answer does."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidates:
     """Candidates of one step: nearness and rows, shape (queries, width); row -1 fills up. `starved`, shape (queries,)."""
@@ -110,20 +115,29 @@ def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
     if not plan.steps:
         return [Ranking([], [], np.empty(0, np.float32), 0) for _ in queries]
     found = [_candidates(plan, step, queries) for step in plan.steps]
-    near = np.concatenate([candidates.near for candidates in found], axis=1)
-    rows = np.concatenate([candidates.rows for candidates in found], axis=1)
-    owners = np.repeat(np.arange(len(found)), [candidates.rows.shape[1] for candidates in found])
-    starved = np.sum([candidates.starved for candidates in found], axis=0)
-    best = _largest(near, plan.top_k + SPARE)
-    return [
-        _rank(plan, queries[at], owners[best[at]], rows[at, best[at]], int(starved[at])) for at in range(len(queries))
-    ]
+    chosen = [_best(plan, found, number) for number in range(len(found))] if len(found) > 1 else [found[0].rows]
+    hits: list[list[_Hit]] = [[] for _ in queries]
+    for step, rows in zip(plan.steps, chosen, strict=True):
+        _score(plan, step, queries, rows, hits)
+    starved = np.sum([candidates.starved for candidates in found], axis=0).tolist()
+    return [_rank(plan, own, walks) for own, walks in zip(hits, starved, strict=True)]
 
 
 def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | None:
     if matching is not None:
         return block.rows_of(matching)
     return np.flatnonzero(block.live) if block.dead else None
+
+
+def _best(plan: Plan, found: Sequence[_Candidates], number: int) -> Rows:
+    """Return the rows of one step that are among the best of all steps; -1 in the place of others."""
+    near = np.concatenate([candidates.near for candidates in found], axis=1)
+    columns = near.shape[1]
+    own = found[number]
+    if columns <= plan.top_k + SPARE:
+        return own.rows
+    last = np.partition(near, columns - plan.top_k - SPARE, axis=1)[:, columns - plan.top_k - SPARE]
+    return np.where(own.near >= last[:, np.newaxis], own.rows, -1)
 
 
 def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
@@ -160,10 +174,11 @@ def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int, index: Segme
         near = np.where(rows >= 0, near, -np.inf)
     if index.quantized:
         near = nearness_of_rows(plan.metric, queries, block.vectors, block.norms, rows)
-    best = _largest(near, width)
-    kept = np.take_along_axis(rows, best, axis=1).astype(np.intp)
     starved = np.count_nonzero(rows >= 0, axis=1) < min(plan.top_k, step.count)
-    return _Candidates(np.take_along_axis(near, best, axis=1), kept, starved)
+    if near.shape[1] > width:
+        best = _largest(near, width)
+        near, rows = np.take_along_axis(near, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return _Candidates(near, rows, starved)
 
 
 def _largest(values: NDArray[np.floating], width: int) -> Rows:
@@ -174,21 +189,24 @@ def _largest(values: NDArray[np.floating], width: int) -> Rows:
     return np.argpartition(values, columns - width, axis=1)[:, columns - width :]
 
 
-def _rank(plan: Plan, query: FloatVector, owners: Rows, rows: Rows, starved: int) -> Ranking:
-    """Score the candidates of one query anew and sort them; equal scores are those equal as float32, since a caller sees those."""
-    hits: list[tuple[float, str, int]] = []
-    for number, step in enumerate(plan.steps):
-        own = rows[(owners == number) & (rows >= 0)]
-        if len(own):
-            block = step.block
-            scores = final_scores(plan.metric, query, block.vectors[own]).tolist()
-            ids = [block.record_ids[row] for row in own.tolist()]
-            hits.extend(zip(scores, ids, block.internal_ids[own].tolist(), strict=True))
-    hits.sort(key=lambda hit: (-hit[0], hit[1]))
+def _score(plan: Plan, step: Step, queries: FloatMatrix, rows: Rows, hits: Sequence[list[_Hit]]) -> None:
+    """Score candidates of a step anew, shape (queries, width), and add each to the hits of its query."""
+    places = np.nonzero(rows >= 0)
+    own = rows[places]
+    block = step.block
+    scores = final_scores(plan.metric, queries, block.vectors[own], places[0])
+    columns = (places[0].tolist(), scores.tolist(), own.tolist(), block.internal_ids[own].tolist())
+    for query, score, row, internal_id in zip(*columns, strict=True):
+        hits[query].append((-score, block.record_ids[row], internal_id))
+
+
+def _rank(plan: Plan, hits: list[_Hit], starved: int) -> Ranking:
+    """Sort the hits of a query; equal scores are those equal as float32, since a caller sees those."""
+    hits.sort()
     del hits[plan.top_k :]
     return Ranking(
         [record_id for _, record_id, _ in hits],
         [internal_id for _, _, internal_id in hits],
-        np.array([score for score, _, _ in hits], np.float32),
+        np.array([-negated for negated, _, _ in hits], np.float32),
         starved,
     )

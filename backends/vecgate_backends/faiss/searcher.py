@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Sequence
+from functools import cache, partial
+
+import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
+from vecgate_backends.faiss.gathering import Outcome, Question, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
 from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 4_000_000
@@ -26,35 +31,58 @@ ATTEMPTS = 3
 class Searcher:
     """Searches the partitions of one collection."""
 
-    def __init__(self, spec: CollectionSpec, reader: SlicedReader, threads: Executor) -> None:
+    def __init__(self, spec: CollectionSpec, reader: SlicedReader, threads: Threads) -> None:
         self._spec = spec
         self._reader = reader
         self._threads = threads
+        self._gathering = SearchGathering(self._run_question, concurrent_runs=threads.search_threads)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
         prepared = index_form(self._spec.metric, queries)
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
-            plan = self._plan(partition, options)
-            rankings = await self._run(plan, prepared, inline=last)
+            plan, rankings = await self._rankings(partition, prepared, options, inline=last)
             if options.fields.nothing:
-                return [_hits(plan, partition, ranking, None, options) for ranking in rankings]
+                return _all_hits(plan, partition, rankings, None, options)
             wanted = list(dict.fromkeys(found for ranking in rankings for found in ranking.internal_ids))
             records = await self._reader.by_internal_id(wanted, options.fields, at_once=last)
             if len(records) == len(wanted):
                 break
-        return [_hits(plan, partition, ranking, records, options) for ranking in rankings]
+        return _all_hits(plan, partition, rankings, records, options)
 
-    def _plan(self, partition: Partition, options: SearchOptions) -> Plan:
-        matching = None if options.filter is None else partition.metadata.matching(options.filter)
+    async def _rankings(
+        self, partition: Partition, queries: FloatMatrix, options: SearchOptions, *, inline: bool
+    ) -> Outcome:
         breadth = None if options.exact else _breadth(self._spec, options)
-        return make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, breadth)
+        if options.filter is None and len(queries) == 1 and not inline:
+            plan, ranking = await self._gathering.ask(Question(partition, options.top_k, breadth), queries)
+            return plan, [ranking]
+        matching = None if options.filter is None else partition.metadata.matching(options.filter)
+        plan = make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, breadth)
+        if inline or self._is_short(plan, queries):
+            return plan, run_plan(plan, queries)
+        return await self._run(plan, queries)
 
-    async def _run(self, plan: Plan, queries: FloatMatrix, *, inline: bool) -> Sequence[Ranking]:
-        if inline or plan.cost * queries.size <= INLINE_WORK:
-            return run_plan(plan, queries)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run_plan, plan, queries)
+    def _run_question(self, question: Question, queries: FloatMatrix) -> Outcome | Awaitable[Outcome]:
+        plan = make_plan(question.partition.blocks(), None, self._spec.metric, question.top_k, question.breadth)
+        return (plan, run_plan(plan, queries)) if self._is_short(plan, queries) else self._run(plan, queries)
+
+    @staticmethod
+    def _is_short(plan: Plan, queries: FloatMatrix) -> bool:
+        return plan.cost * queries.size <= INLINE_WORK
+
+    async def _run(self, plan: Plan, queries: FloatMatrix) -> Outcome:
+        """Run a plan on as many threads as there is work for."""
+        loop = asyncio.get_running_loop()
+        parts = min(self._threads.search_threads, len(queries), math.ceil(plan.cost * queries.size / INLINE_WORK))
+        found = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._threads.searchers, run_plan, plan, part)
+                for part in np.array_split(queries, parts)
+            )
+        )
+        return plan, [ranking for part in found for ranking in part]
 
 
 def _breadth(spec: CollectionSpec, options: SearchOptions) -> Breadth:
@@ -66,12 +94,19 @@ def _breadth(spec: CollectionSpec, options: SearchOptions) -> Breadth:
     return Breadth(least) if asked is None else Breadth(asked, asked=True)
 
 
-def _hits(
+def _all_hits(
     plan: Plan,
     partition: Partition,
-    ranking: Ranking,
+    rankings: Sequence[Ranking],
     records: dict[int, Record] | None,
     options: SearchOptions,
+) -> list[Hits]:
+    explained = cache(partial(_explain, plan, partition))  # the same for all that starved alike
+    return [_hits(ranking, records, options, explained(ranking.starved)) for ranking in rankings]
+
+
+def _hits(
+    ranking: Ranking, records: dict[int, Record] | None, options: SearchOptions, explanation: Explanation
 ) -> Hits:
     kept = len(ranking.ids)
     if options.score_threshold is not None:
@@ -80,11 +115,11 @@ def _hits(
         ranking.ids[:kept],
         ranking.scores[:kept],
         None if records is None else [records[found] for found in ranking.internal_ids[:kept]],
-        _explain(plan, partition, ranking),
+        explanation,
     )
 
 
-def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
+def _explain(plan: Plan, partition: Partition, starved: int) -> Explanation:
     walks: dict[str, list[Step]] = defaultdict(list)
     breadths = {"ef": 0, "nprobe": 0}
     for step in plan.steps:
@@ -97,8 +132,8 @@ def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
         f"{name} over {sum(len(step.block) for step in steps)} records, segments: {len(steps)}"
         for name, steps in walks.items()
     ]
-    if ranking.starved:
-        parts.append(f"exact again over {ranking.starved} of them, where the walk found too few matches")
+    if starved:
+        parts.append(f"exact again over {starved} of them, where the walk found too few matches")
     if exact or not parts:
         parts.append(f"exact over {exact} records")
     return Explanation(
@@ -110,7 +145,7 @@ def _explain(plan: Plan, partition: Partition, ranking: Ranking) -> Explanation:
             "head_records": partition.head.live,
             "exact_records": exact,
             "walked_segments": sum(map(len, walks.values())),
-            "starved_walks": ranking.starved,
+            "starved_walks": starved,
             **breadths,
         },
     )

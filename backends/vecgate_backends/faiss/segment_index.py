@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import faiss
@@ -91,8 +92,7 @@ class HnswGraph:
 
     def nearest(self, queries: FloatMatrix, effort: Effort) -> Found:
         """Return the nearest rows, wanted or not."""
-        parameters = faiss.SearchParametersHNSW(efSearch=effort.breadth)  # type: ignore[attr-defined]  # Faiss's stubs lack it
-        return _found(self.raw, queries, effort, parameters)
+        return _found(self.raw, queries, effort, _walk_parameters(effort.breadth))
 
     def breadths(self, rows: int) -> Iterator[int]:
         """Yield the least ef and greater ones, as long as a walk costs less than comparing with every row."""
@@ -185,6 +185,12 @@ def segment_index(raw: Any, settings: IndexConfig, breadth: int) -> SegmentIndex
     return HnswGraph(raw, quantized, breadth)
 
 
+@lru_cache(256)
+def _walk_parameters(ef: int) -> Any:
+    """Return what tells Faiss the breadth of a walk; nobody changes it, and making one takes as long as a tenth of a walk."""
+    return faiss.SearchParametersHNSW(efSearch=ef)  # type: ignore[attr-defined]  # Faiss's stubs lack it
+
+
 def _last(near: Nearness, place: int) -> Nearness:
     """Return the nearness of the row in a place from the nearest one, 1 and up, for each query."""
     place = min(place, near.shape[1])
@@ -195,4 +201,5 @@ def _found(raw: Any, queries: FloatMatrix, effort: Effort, parameters: Any) -> F
     near, rows = raw.search(queries, effort.candidates, params=parameters)
     if raw.metric_type == faiss.METRIC_L2:
         near = -near
-    return np.where(rows >= 0, near, -np.inf), rows
+    near[rows < 0] = -np.inf
+    return near, rows

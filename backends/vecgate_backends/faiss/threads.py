@@ -13,10 +13,12 @@ class Threads:
     """Where work runs that is too long for the event loop.
 
     Attributes:
-        searchers: long searches. builders: rebuilds of the index, one at a time.
+        searchers: long searches. search_threads: how many run side by side.
+        builders: rebuilds of the index, one at a time.
     """
 
     searchers: Executor
+    search_threads: int
     builders: Executor
 
     @classmethod
@@ -25,6 +27,7 @@ class Threads:
         faiss.omp_set_num_threads(1)  # the event loop's own short searches
         return cls(
             ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
+            search_threads,
             ThreadPoolExecutor(1, "vecgate-build", faiss.omp_set_num_threads, (build_threads,)),
         )
 

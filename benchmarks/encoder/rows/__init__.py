@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.encoder.result import Row
+from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.rows import (
     bulk,
     cache,
@@ -19,8 +19,9 @@ from benchmarks.encoder.rows import (
     warm_start,
     workers,
 )
+from benchmarks.result import Row
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, Row[Bench]] = {
     row.name: row
     for row in (
         single_text.ROW,

@@ -6,8 +6,8 @@ import time
 from functools import partial
 
 from benchmarks.encoder.bench import Bench
-from benchmarks.encoder.result import Measured, Row, RowSkippedError, at_least, figure
-from benchmarks.encoder.server import ServerFailedError
+from benchmarks.result import Measured, Row, RowSkippedError, at_least, figure
+from benchmarks.server import ServerFailedError
 from benchmarks.statistics import ratios
 from vecgate import Client
 

@@ -6,7 +6,7 @@ import grpc
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import seconds_of_calls
-from benchmarks.encoder.result import Measured, Row, RowSkippedError, figure, milliseconds
+from benchmarks.result import Measured, Row, RowSkippedError, figure, milliseconds
 from benchmarks.statistics import percentile, ratios
 from vecgate.v1.encode_pb2 import ROLE_QUERY, EncodeRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub

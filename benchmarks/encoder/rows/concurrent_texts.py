@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.encoder.bench import Bench
-from benchmarks.encoder.result import Measured, Row, at_least, figure, milliseconds
+from benchmarks.result import Measured, Row, at_least, figure, milliseconds
 from benchmarks.statistics import percentile, ratios
 from vecgate import AsyncClient
 

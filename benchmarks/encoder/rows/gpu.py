@@ -6,9 +6,9 @@ import subprocess
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, seconds_of_calls
-from benchmarks.encoder.result import Measured, Row, RowSkippedError, figure, milliseconds
 from benchmarks.encoder.rows.bulk import seconds_of_bulk
-from benchmarks.encoder.server import ServerFailedError
+from benchmarks.result import Measured, Row, RowSkippedError, figure, milliseconds
+from benchmarks.server import ServerFailedError
 from benchmarks.statistics import percentile
 
 MICRO_BATCH_TOKENS = 65_536

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, seconds_of_calls
 from benchmarks.encoder.random_models import SHAPES, build_random_model
-from benchmarks.encoder.result import Measured, Row, figure, milliseconds
 from benchmarks.encoder.rows.bulk import seconds_of_bulk
-from benchmarks.encoder.server import MIB
+from benchmarks.result import Measured, Row, figure, milliseconds
+from benchmarks.server import MIB
 from benchmarks.statistics import percentile, ratios, spread
 
 REAL = "all-MiniLM-L6-v2"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import TEXTS_A_CALL, bulk_load
 from benchmarks.encoder.offered_calls import Ending, Offer, OfferedCall, least_cosine, make_calls, offering
-from benchmarks.encoder.result import Measured, Row, Verdict, at_least, at_most, figure, milliseconds
-from benchmarks.encoder.server import MIB, ServerProcess
+from benchmarks.result import Measured, Row, Verdict, at_least, at_most, figure, milliseconds
+from benchmarks.server import MIB, ServerProcess
 from benchmarks.statistics import percentile
 
 TIMES = 20.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks.datasets import question_set, sentence_pairs
 from benchmarks.encoder.bench import Bench
-from benchmarks.encoder.result import Figure, Measured, Row, RowSkippedError, Verdict, at_least, figure
 from benchmarks.encoder.rows.bulk import refuse_without_int8
 from benchmarks.quality import ndcg_at_10, spearman
+from benchmarks.result import Figure, Measured, Row, RowSkippedError, Verdict, at_least, figure
 from vecgate import Client, Record
 
 PUBLISHED_STSB = 82.03

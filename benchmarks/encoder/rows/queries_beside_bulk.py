@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, bulk_load, seconds_of_calls_for
-from benchmarks.encoder.result import Measured, Row, Verdict, at_least, at_most, figure, milliseconds
-from benchmarks.encoder.server import ServerProcess
+from benchmarks.result import Measured, Row, Verdict, at_least, at_most, figure, milliseconds
+from benchmarks.server import ServerProcess
 from benchmarks.statistics import percentile, ratios
 
 PAUSE_SECONDS = 0.05

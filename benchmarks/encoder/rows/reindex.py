@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.encoder.bench import Bench
-from benchmarks.encoder.result import Measured, Row, at_least, figure
+from benchmarks.result import Measured, Row, at_least, figure
 from benchmarks.statistics import ratios
 from vecgate import Client, Record
 

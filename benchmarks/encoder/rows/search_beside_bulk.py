@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from benchmarks.datasets import package_texts
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import bulk_load, seconds_of_calls_for
-from benchmarks.encoder.result import Figure, Measured, Row, figure, milliseconds
-from benchmarks.encoder.server import ServerProcess
+from benchmarks.result import Figure, Measured, Row, figure, milliseconds
+from benchmarks.server import ServerProcess
 from benchmarks.statistics import percentile
 from vecgate import IDS_ONLY, Client, Record
 

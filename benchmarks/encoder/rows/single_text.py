@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.load import asking, seconds_of_calls
-from benchmarks.encoder.result import Measured, Row, at_least, milliseconds
+from benchmarks.result import Measured, Row, at_least, milliseconds
 from benchmarks.statistics import percentile, ratios
 
 # A machine that others use too changes its speed within seconds: what is compared has to lie close together.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.fifo import BATCH, FifoQueue
 from benchmarks.encoder.load import asking, bulk_load, seconds_of_calls_for
-from benchmarks.encoder.result import Measured, Row, at_least, figure, milliseconds
+from benchmarks.result import Measured, Row, at_least, figure, milliseconds
 from benchmarks.statistics import percentile, ratios
 
 

@@ -9,8 +9,8 @@ from collections import defaultdict
 
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.reference import packaged_model
-from benchmarks.encoder.result import Measured, Row, at_least, at_most, figure
-from benchmarks.encoder.server import MIB, memory_of
+from benchmarks.result import Measured, Row, at_least, at_most, figure
+from benchmarks.server import MIB, memory_of
 from benchmarks.statistics import ratios
 
 UNITS = {"start": "s", "RSS": "MiB", "PSS": "MiB", "processes": ""}

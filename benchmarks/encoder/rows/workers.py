@@ -7,9 +7,9 @@ from collections import defaultdict
 from benchmarks.encoder.bench import Bench
 from benchmarks.encoder.fifo import FifoQueue
 from benchmarks.encoder.load import asking, seconds_of_calls
-from benchmarks.encoder.result import Measured, Row, figure, milliseconds
 from benchmarks.encoder.rows.bulk import seconds_of_bulk
-from benchmarks.encoder.server import MIB
+from benchmarks.result import Measured, Row, figure, milliseconds
+from benchmarks.server import MIB
 from benchmarks.statistics import percentile
 
 MICRO_BATCH_TOKENS = 512

@@ -138,7 +138,7 @@ async def test_the_plan_tells_what_was_done(sealed: FaissCollection) -> None:
 
 async def test_a_search_off_the_loop_answers_the_same(sealed: FaissCollection, monkeypatch: pytest.MonkeyPatch) -> None:
     here = await sealed.search("", QUERIES[:5], SearchOptions())
-    monkeypatch.setattr(searcher, "INLINE_WORK", 0)
+    monkeypatch.setattr(searcher, "INLINE_WORK", 1)
     there = await sealed.search("", QUERIES[:5], SearchOptions())
     assert [list(hits.ids) for hits in there] == [list(hits.ids) for hits in here]
 

@@ -106,7 +106,7 @@ async def test_a_replaced_record_is_found_exactly_once_at_every_moment(collectio
 async def test_a_long_search_answers_records_of_one_moment_although_they_are_replaced(
     collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "INLINE_WORK", 0)
+    monkeypatch.setattr(searcher, "INLINE_WORK", 1)
     await test_a_replaced_record_is_found_exactly_once_at_every_moment(collection, put)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from benchmarks.encoder.bench import Bench
 from benchmarks.statistics import Spread, Target, spread
+
+Bench = TypeVar("Bench")
+"""What the rows of one command are given."""
 
 
 class RowSkippedError(Exception):
@@ -49,7 +52,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Generic[Bench]):
     """One measurement: `name` chooses it on the command line."""
 
     name: str

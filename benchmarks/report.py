@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.encoder.result import Figure, Measured, Row, Verdict
+from benchmarks.result import Figure, Measured, Row, Verdict
 from benchmarks.statistics import Outcome
 
 STYLES = {Outcome.AIM_REACHED: "green", Outcome.REACHED: "green", Outcome.MISSED: "bold red"}
@@ -19,7 +19,7 @@ STYLES = {Outcome.AIM_REACHED: "green", Outcome.REACHED: "green", Outcome.MISSED
 class RowReport:
     """What became of a row: measured, skipped with a reason, or crashed with an error."""
 
-    row: Row
+    row: Row[Any]
     measured: Measured | None = None
     skipped: str = ""
     crashed: str = ""

@@ -159,20 +159,26 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    work: Path, *, encoder: Mapping[str, Any], models: Mapping[str, Any] | None = None, name: str = "server"
+    work: Path,
+    *,
+    encoder: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+    backends: Mapping[str, Any] | None = None,
+    name: str = "server",
 ) -> Iterator[ServerProcess]:
     """Serve for the length of a with-block, on a free port, with Faiss in a fresh folder.
 
     Args:
         work: where the folder is made.
-        encoder: settings of that section.
-        models: settings of that section; None leaves the default.
+        encoder, models, backends: settings of these sections; None leaves the default.
         name: begins the folder's name.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "server": {"port": 0, "health_interval_seconds": 0.5, "shutdown_grace_seconds": 1},
-        "encoder": dict(encoder),
+        "encoder": dict(encoder or {}),
         "models": dict(models or {}),
     }
+    if backends is not None:
+        settings["backends"] = dict(backends)
     with ServerProcess(Path(mkdtemp(prefix=f"{name}-", dir=work)), settings) as server:
         yield server

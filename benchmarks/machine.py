@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from benchmarks.encoder.bench import usable_cores
 
 PACKAGES = (
     "vecgate",
@@ -16,8 +15,14 @@ PACKAGES = (
     "transformers",
     "torch",
     "faiss-cpu",
+    "chromadb",
     "grpcio",
 )
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def machine() -> dict[str, str]:

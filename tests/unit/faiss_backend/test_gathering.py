@@ -1,0 +1,135 @@
+"""Single searches that arrive together run as one, and each gets its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+import numpy as np
+import pytest
+
+from vecgate_backends.faiss import gathering
+from vecgate_backends.faiss.gathering import Outcome, Question, Ranked, SearchGathering
+from vecgate_backends.faiss.partition import Partition
+from vecgate_backends.faiss.search import Plan, Ranking
+from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.records import FloatMatrix, Metric
+
+QUESTION = Question(Partition("", 1), 3, Breadth(64))
+OTHER = Question(QUESTION.partition, 4, Breadth(64))
+
+
+def query(number: int) -> FloatMatrix:
+    return np.array([[number]], np.float32)
+
+
+class Runs:
+    """Answers each query with its number as the id, at once or when it is let go."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self.seen: list[tuple[Question, list[int]]] = []
+        self.held: list[asyncio.Event] = []
+        self.fault: Exception | None = None
+        self._at_once = at_once
+
+    def __call__(self, question: Question, queries: FloatMatrix) -> Outcome | Awaitable[Outcome]:
+        numbers = queries[:, 0].astype(int).tolist()
+        self.seen.append((question, numbers))
+        if self.fault is not None and self._at_once:
+            raise self.fault
+        rankings = [Ranking([str(number)], [number], np.zeros(1, np.float32), 0) for number in numbers]
+        outcome = (Plan(Metric.DOT, question.top_k, ()), rankings)
+        if self._at_once:
+            return outcome
+        self.held.append(asyncio.Event())
+        return self._later(self.held[-1], outcome)
+
+    async def _later(self, event: asyncio.Event, outcome: Outcome) -> Outcome:
+        if self.fault is not None:
+            raise self.fault
+        await event.wait()
+        return outcome
+
+
+def ids(answers: Sequence[Ranked]) -> list[str]:
+    return [answer.ranking.ids[0] for answer in answers]
+
+
+async def test_what_arrives_in_one_step_of_the_loop_runs_as_one() -> None:
+    runs = Runs(at_once=True)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
+    assert ids(answers) == ["0", "1", "2", "3", "4"]
+    assert runs.seen == [(QUESTION, [0, 1, 2, 3, 4])]
+
+
+async def test_searches_of_different_kinds_run_apart() -> None:
+    runs = Runs(at_once=True)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    answers = await asyncio.gather(
+        gathered.ask(QUESTION, query(0)), gathered.ask(OTHER, query(1)), gathered.ask(QUESTION, query(2))
+    )
+    assert ids(answers) == ["0", "1", "2"]
+    assert [answer.plan.top_k for answer in answers] == [3, 4, 3]
+    assert runs.seen == [(QUESTION, [0, 2]), (OTHER, [1])]
+
+
+async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them() -> None:
+    runs = Runs(at_once=False)
+    gathered = SearchGathering(runs, concurrent_runs=2)
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(gathered.ask(QUESTION, query(number))))
+        await asyncio.sleep(0.001)
+    assert [numbers for _, numbers in runs.seen] == [[0], [1]]
+    runs.held[0].set()
+    assert ids([await tasks[0]]) == ["0"]
+    await asyncio.sleep(0.001)
+    assert [numbers for _, numbers in runs.seen] == [[0], [1], [2, 3, 4]]
+    for event in runs.held:
+        event.set()
+    assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_run_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "MOST_QUERIES", 2)
+    runs = Runs(at_once=True)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
+    assert ids(answers) == ["0", "1", "2", "3", "4"]
+    assert [numbers for _, numbers in runs.seen] == [[0, 1], [2, 3], [4]]
+
+
+async def test_one_that_leaves_is_not_run_and_takes_nobody_along() -> None:
+    runs = Runs(at_once=False)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    tasks = [asyncio.create_task(gathered.ask(QUESTION, query(0)))]
+    await asyncio.sleep(0.001)
+    tasks += [asyncio.create_task(gathered.ask(QUESTION, query(number))) for number in (1, 2)]
+    await asyncio.sleep(0.001)
+    tasks[0].cancel()
+    tasks[1].cancel()
+    runs.held[0].set()
+    await asyncio.sleep(0.001)
+    runs.held[1].set()
+    assert ids([await tasks[2]]) == ["2"]
+    assert [numbers for _, numbers in runs.seen] == [[0], [2]]
+    assert tasks[0].cancelled()
+    assert tasks[1].cancelled()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_fault_reaches_all_who_wait_and_none_after_them(at_once: bool) -> None:  # a parameter of a test
+    runs = Runs(at_once=at_once)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    runs.fault = MemoryError("none left")
+    answers = await asyncio.gather(
+        *(gathered.ask(QUESTION, query(number)) for number in range(2)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [MemoryError, MemoryError]
+    runs.fault = None
+    task = asyncio.create_task(gathered.ask(QUESTION, query(7)))
+    await asyncio.sleep(0.001)
+    for event in runs.held:
+        event.set()
+    assert ids([await task]) == ["7"]

@@ -1,0 +1,117 @@
+"""Once a namespace is not written to any more, its segments become few: one graph of many rows is searched faster than two of few."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from vecgate_backends.answers import WriteResult
+from vecgate_backends.contract import SearchOptions
+from vecgate_backends.faiss import FaissBackend
+from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.head import Head
+from vecgate_backends.faiss.rebuild import choose_quiet_merge
+from vecgate_backends.faiss.scoring import squared_norms
+from vecgate_backends.faiss.segment import Segment
+from vecgate_backends.faiss.truth import SegmentRow
+from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, Metric
+
+OpenBackend = Callable[..., Awaitable[FaissBackend]]
+Put = Callable[..., Coroutine[Any, Any, WriteResult]]
+THRESHOLD = 200
+DIMENSION = 8
+
+
+def ids(begin: int, end: int) -> list[str]:
+    return [f"r{number:05}" for number in range(begin, end)]
+
+
+def vectors(count: int) -> FloatMatrix:
+    return np.random.default_rng(count).standard_normal((count, DIMENSION)).astype(np.float32)
+
+
+def block_of(rows: int) -> Block:
+    values = vectors(rows)
+    live = np.ones(rows, np.bool_)
+    return Block(np.arange(rows, dtype=np.int64), ids(0, rows), values, squared_norms(values), live, 0)
+
+
+def files(directory: Path) -> list[Path]:
+    return list(directory.glob("collections/*/segments/*"))
+
+
+async def make(backend: FaissBackend) -> FaissCollection:
+    await backend.create_collection(CollectionSpec("notes", DIMENSION, Metric.EUCLIDEAN))
+    return await backend.collection("notes")
+
+
+def segment_rows(collection: FaissCollection) -> list[int]:
+    return sorted(len(segment.block) for segment in collection._partition("").segments)
+
+
+async def test_a_pause_in_writing_merges_what_is_left_into_one_segment(
+    open_backend: OpenBackend, put: Put, directory: Path
+) -> None:
+    stored = vectors(2 * THRESHOLD + 5)
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.2)
+    collection = await make(backend)
+    for begin in (0, THRESHOLD):
+        await put(collection, ids(begin, begin + THRESHOLD), stored[begin : begin + THRESHOLD])
+        await backend.settle()
+    await put(collection, ids(2 * THRESHOLD, len(stored)), stored[2 * THRESHOLD :])
+    assert segment_rows(collection) == [THRESHOLD, THRESHOLD]
+    async with asyncio.timeout(30):
+        while segment_rows(collection) != [len(stored)]:  # noqa: ASYNC110  # the pause has no event
+            await asyncio.sleep(0.01)
+    await backend.settle()
+    assert collection._partition("").head.live == 0
+    assert len(files(directory)) == 1
+    found = await collection.search("", stored, SearchOptions(top_k=1, fields=IDS_ONLY))
+    assert [list(hits.ids) for hits in found] == [[record_id] for record_id in ids(0, len(stored))]
+
+
+async def test_writing_without_a_pause_puts_the_merge_off(open_backend: OpenBackend, put: Put) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.5)
+    collection = await make(backend)
+    for begin in (0, THRESHOLD):
+        await put(collection, ids(begin, begin + THRESHOLD))
+        await backend.settle()
+    for number in range(10):
+        await put(collection, [f"more {number}"])
+        await asyncio.sleep(0.1)
+        assert segment_rows(collection) == [THRESHOLD, THRESHOLD]
+
+
+@pytest.mark.parametrize(
+    ("head", "segments", "merged"),
+    [
+        (0, [], None),
+        (50, [], None),
+        (0, [100], None),
+        (24, [100], None),
+        (25, [100], [100]),
+        (0, [100, 100], [100, 100]),
+        (0, [20, 1000, 20], [20, 20]),
+        (0, [1000, 100, 20, 30], [100, 30, 20]),
+        (300, [1000, 100], [1000, 100]),
+    ],
+)
+def test_a_quiet_merge_takes_a_segment_only_with_a_quarter_of_its_rows_beside(
+    head: int, segments: list[int], merged: list[int] | None
+) -> None:
+    waiting = Head(DIMENSION)
+    waiting.append(np.arange(head, dtype=np.int64), ids(0, head), vectors(head))
+    blocks = [Segment(cast("SegmentRow", None), block_of(rows)) for rows in segments]
+    found = choose_quiet_merge(waiting, blocks)
+    if merged is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert [len(segment.block) for segment in found.segments] == merged
+        assert sum(len(block) for block in found.head) == head
