@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-hub bench-encoder build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-hub bench-encoder bench-faiss build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -92,6 +92,18 @@ test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, n
 bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
 	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)
 
+CHROMA := .venv-chroma
+CHROMA_READY := $(CHROMA)/ready
+
+$(CHROMA_READY):
+	@echo "Setting up $(CHROMA), with the server that ours is compared with."
+	@test -x $(CHROMA)/bin/python || $(PYTHON) -m venv $(CHROMA)
+	@$(CHROMA)/bin/python -m pip install --quiet --disable-pip-version-check chromadb==1.5.9 numpy
+	@touch $@
+
+bench-faiss: $(READY) $(CHROMA_READY) ## Measure the Faiss backend through a server, against raw Faiss, an empty server and Chroma
+	@VECGATE_BENCH_CHROMA=$(CHROMA)/bin/python $(BIN)/python -m benchmarks.faiss $(BENCH_ARGS)
+
 test-hub: $(READY) ## Download the four published models and a cross-encoder, and test them (gigabytes; needs a network)
 	@VECGATE_TEST_HUB=1 $(BIN)/python -m pytest -m hub $(PYTEST_ARGS)
 
@@ -99,4 +111,4 @@ build: $(READY) ## Build the wheel and the source distribution in dist/
 	@$(PIP_INSTALL) build && $(BIN)/python -m build --outdir dist .
 
 clean: ## Remove everything that was made here, the demo's data included
-	@rm -rf $(VENV) .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(CHROMA) .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

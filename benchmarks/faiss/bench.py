@@ -19,9 +19,10 @@ from vecgate import IDS_ONLY, Client, Record
 COLLECTION = "real"
 BATCH = 1_000
 TOP_K = 10
-SETTLED_SECONDS = 3.0
+QUIET_SECONDS = 2.0
+RESTED_SECONDS = QUIET_SECONDS + 2.0
 SHARES = 10_000
-"""Values of the fields that filters select by: `any` is random, `near` is how near a record is to ANCHOR among all."""
+"""Values of the fields that filters select by: `random` is just that, `near` is how near a record is to ANCHOR among all."""
 ANCHOR = 0
 SETTLING_LIMIT = 1_800.0
 
@@ -62,7 +63,9 @@ class Bench:
     @contextmanager
     def server(self, name: str = "server", **options: Any) -> Iterator[ServerProcess]:
         """Serve an empty Faiss store with these options, and no model."""
-        backends = {"faiss": {"kind": "faiss", "options": {"path": "./store"} | options}}
+        backends = {
+            "faiss": {"kind": "faiss", "options": {"path": "./store", "quiet_seconds": QUIET_SECONDS} | options}
+        }
         with serving(self.work, models={"preload": []}, backends=backends, name=name) as server:
             yield server
 
@@ -80,19 +83,23 @@ def fill(client: Client, vectors: RealVectors, rows: Sequence[int], collection: 
     if collection not in {each.name for each in client.list_collections().collections}:
         client.create_collection(collection, dimension=vectors.records.shape[1])
     near = nearness_ranks(vectors, rows)
-    shares = np.random.default_rng(7).integers(0, SHARES, len(rows))
     records = [
         Record(
             str(row),
             vector=vectors.records[row],
-            metadata={"category": str(vectors.categories[row]), "any": int(share), "near": int(rank)},
+            metadata={"category": str(vectors.categories[row]), "random": share, "near": rank},
         )
-        for row, share, rank in zip(rows, shares.tolist(), near.tolist(), strict=True)
+        for row, share, rank in zip(rows, shares(rows).tolist(), near.tolist(), strict=True)
     ]
     began = time.perf_counter()
     for begin in range(0, len(records), BATCH):
         client.upsert(collection, records[begin : begin + BATCH], batch_size=BATCH)
     return time.perf_counter() - began
+
+
+def shares(rows: Sequence[int]) -> NDArray[np.int64]:
+    """Return 0 to SHARES - 1 a row, at random."""
+    return np.random.default_rng(7).integers(0, SHARES, len(rows))
 
 
 def nearness_ranks(vectors: RealVectors, rows: Sequence[int]) -> NDArray[np.int64]:
@@ -104,19 +111,15 @@ def nearness_ranks(vectors: RealVectors, rows: Sequence[int]) -> NDArray[np.int6
 
 
 def wait_until_settled(client: Client, collection: str = COLLECTION) -> float:
-    """Wait until explained searches have told of the same segments for a while; return the seconds until then."""
-    began = time.perf_counter()
-    seen, since = explained(client, collection), began
-    while time.perf_counter() - since < SETTLED_SECONDS or seen["segments"] != 1:
-        time.sleep(0.25)
-        now = explained(client, collection)
-        if now != seen:
-            seen, since = now, time.perf_counter()
-        if time.perf_counter() - since > SETTLED_SECONDS * 10:
-            break  # it keeps several segments, or none because it is small
-        if time.perf_counter() - began > SETTLING_LIMIT:
-            raise TimeoutError(f"the index is still being built: {seen}")
-    return since - began
+    """Wait until no rebuild of the index is under way, nor begins once writing has rested; return the seconds until then."""
+    began = last_busy = time.perf_counter()
+    while time.perf_counter() - last_busy < RESTED_SECONDS:
+        if explained(client, collection)["rebuild_under_way"]:
+            last_busy = time.perf_counter()
+        if last_busy - began > SETTLING_LIMIT:
+            raise TimeoutError("the index is still being built")
+        time.sleep(0.1)
+    return last_busy - began
 
 
 def explained(client: Client, collection: str = COLLECTION) -> Mapping[str, Any]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import faiss
+
+BUILDING_NICENESS = 10
+"""Beyond the others', of threads that build: they get what searches leave, about a tenth of a core that searches want too."""
+LARGEST_NICENESS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +35,19 @@ class Threads:
         return cls(
             ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
             search_threads,
-            ThreadPoolExecutor(1, "vecgate-build", faiss.omp_set_num_threads, (build_threads,)),
+            ThreadPoolExecutor(1, "vecgate-build", _begin_building, (build_threads,)),
         )
 
     def stop(self) -> None:
         """Wait for what runs and end them."""
         self.searchers.shutdown()
         self.builders.shutdown()
+
+
+def _begin_building(threads: int) -> None:
+    """Set up a thread that builds; those that Faiss starts for it inherit its niceness."""
+    faiss.omp_set_num_threads(threads)
+    if sys.platform == "linux":  # elsewhere niceness belongs to whole processes
+        thread = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + BUILDING_NICENESS
+        os.setpriority(os.PRIO_PROCESS, thread, min(niceness, LARGEST_NICENESS))

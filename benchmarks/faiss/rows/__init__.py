@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.faiss.bench import Bench
-from benchmarks.faiss.rows import search
+from benchmarks.faiss.rows import chroma, churn, filtered, search, upserts
 from benchmarks.result import Row
 
-ROWS: dict[str, Row[Bench]] = {row.name: row for row in (search.ROW,)}
+ROWS: dict[str, Row[Bench]] = {
+    row.name: row for row in (search.ROW, chroma.ROW, filtered.ROW, upserts.GROUP_COMMIT, upserts.BACKLOG, churn.ROW)
+}
 """The rows by name, in the order they run."""
