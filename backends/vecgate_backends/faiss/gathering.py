@@ -16,18 +16,27 @@ import numpy as np
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
 from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.filters import Filter
 from vecgate_backends.records import FloatMatrix
 
 MOST_QUERIES = 64
 """Queries of one run; more only make the first wait for the last."""
 
 
-class Question(NamedTuple):
-    """What searches have in common that can run together; `breadth` None: exactly."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What searches have in common that can run together.
+
+    Attributes:
+        breadth: None: exactly.
+        filter, filter_text: the filter and its repr(), which tells apart what Python takes for equal.
+    """
 
     partition: Partition
     top_k: int
     breadth: Breadth | None
+    filter: Filter | None = field(default=None, compare=False)
+    filter_text: str = ""
 
 
 class Ranked(NamedTuple):

@@ -15,6 +15,7 @@ from vecgate_backends.faiss.changes import (
     SegmentsReplaced,
     indexed_metadata,
 )
+from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.segment import Segment
@@ -27,13 +28,14 @@ class Partition:
     """Head, segments and metadata index of one namespace, following the commits one by one.
 
     Attributes:
-        metadata: the index of its metadata. segments: in no order.
+        metadata: the index of its metadata. matches: what passed filters lately. segments: in no order.
         rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 
     def __init__(self, namespace: str, dimension: int, segments: Sequence[Segment] = ()) -> None:
         self.namespace = namespace
         self.metadata = MetadataIndex()
+        self.matches = FilterMatches()
         self.head = Head(dimension)
         self.segments = tuple(segments)
         self.rebuilding = False
@@ -58,6 +60,7 @@ class Partition:
                 self.metadata.follow(change)
         if prepared is not None:
             self.metadata = prepared
+        self.matches.forget()
         if not self.rebuilding:
             self.head.compact()
 

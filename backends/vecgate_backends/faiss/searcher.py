@@ -54,19 +54,30 @@ class Searcher:
     async def _rankings(
         self, partition: Partition, queries: FloatMatrix, options: SearchOptions, *, inline: bool
     ) -> Outcome:
-        breadth = None if options.exact else _breadth(self._spec, options)
-        if options.filter is None and len(queries) == 1 and not inline:
-            plan, ranking = await self._gathering.ask(Question(partition, options.top_k, breadth), queries)
+        question = Question(
+            partition,
+            options.top_k,
+            None if options.exact else _breadth(self._spec, options),
+            options.filter,
+            "" if options.filter is None else repr(options.filter),
+        )
+        if len(queries) == 1 and not inline:
+            plan, ranking = await self._gathering.ask(question, queries)
             return plan, [ranking]
-        matching = None if options.filter is None else partition.metadata.matching(options.filter)
-        plan = make_plan(partition.blocks(), matching, self._spec.metric, options.top_k, breadth)
+        plan = self._plan(question)
         if inline or self._is_short(plan, queries):
             return plan, run_plan(plan, queries)
         return await self._run(plan, queries)
 
     def _run_question(self, question: Question, queries: FloatMatrix) -> Outcome | Awaitable[Outcome]:
-        plan = make_plan(question.partition.blocks(), None, self._spec.metric, question.top_k, question.breadth)
+        plan = self._plan(question)
         return (plan, run_plan(plan, queries)) if self._is_short(plan, queries) else self._run(plan, queries)
+
+    def _plan(self, question: Question) -> Plan:
+        partition, matching = question.partition, None
+        if question.filter is not None:
+            matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
+        return make_plan(partition.blocks(), matching, self._spec.metric, question.top_k, question.breadth)
 
     @staticmethod
     def _is_short(plan: Plan, queries: FloatMatrix) -> bool:
