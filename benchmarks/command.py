@@ -90,7 +90,7 @@ def _read_options(program: Program[Bench]) -> argparse.Namespace:
     parser.add_argument(
         "--rows",
         type=lambda text: _row_names(program, text),
-        default=tuple(program.rows),
+        default=tuple(name for name, row in program.rows.items() if not row.by_name_only),
         metavar="NAME,...",
         help="these rows alone",
     )

@@ -53,11 +53,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[Bench]):
-    """One measurement: `name` chooses it on the command line."""
+    """One measurement: `name` chooses it on the command line; `by_name_only`: it takes too long to run unasked."""
 
     name: str
     title: str
     measure: Callable[[Bench], Measured]
+    by_name_only: bool = False
 
 
 def figure(label: str, unit: str, rounds: Sequence[float]) -> Figure:

@@ -74,7 +74,7 @@ class ServerProcess:
     """`python -m vecgate_server` with settings, from its start; SERVING when the constructor returns.
 
     Attributes:
-        address: where it listens.
+        address: where it listens. folder: where its relative paths lie.
         seconds_to_serving: from the start of the process to the first SERVING that health answers.
     """
 
@@ -84,6 +84,7 @@ class ServerProcess:
         Raises:
             ServerFailedError: it ended instead of serving.
         """
+        self.folder = folder
         (folder / "vecgate.yaml").write_text(json.dumps(settings))  # JSON is YAML too
         self._log = folder / "server.log"
         started = time.monotonic()

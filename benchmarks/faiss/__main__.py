@@ -21,9 +21,9 @@ from benchmarks.machine import usable_cores
 @contextmanager
 def _bench(options: Namespace) -> Iterator[Bench]:
     scale = QUICK if options.quick else FULL
-    vectors = real_vectors(data_folder()).first(scale.records)
+    vectors = real_vectors(data_folder())
     with TemporaryDirectory(prefix="vecgate-bench-", ignore_cleanup_errors=True) as work:
-        yield Bench(scale, vectors, data_folder(), Path(work), usable_cores())
+        yield Bench(scale, vectors, vectors.first(scale.records), data_folder(), Path(work), usable_cores())
 
 
 if __name__ == "__main__":

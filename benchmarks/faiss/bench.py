@@ -52,9 +52,15 @@ QUICK = Scale(records=3_000, rounds=2, seconds=1.0, calls=20, recall_queries=50)
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The setting of a run; `work` is a folder for what is made, gone after the run."""
+    """The setting of a run.
+
+    Attributes:
+        everything: all vectors there are. vectors: as many records of them as the scale says.
+        work: a folder for what is made, gone after the run.
+    """
 
     scale: Scale
+    everything: RealVectors
     vectors: RealVectors
     data: Path
     work: Path

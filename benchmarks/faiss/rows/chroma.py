@@ -87,7 +87,7 @@ def measure(bench: Bench) -> Measured:
         few = queries[: bench.scale.recall_queries]
         exact = exact_ids(bench.vectors.records, few)
         few_path = str(_saved(bench.work / "few.npy", few))
-        ours = recall(found_ids(client, bench), exact)
+        ours = recall(found_ids(client, few), exact)
         theirs = recall(other.ask("found", queries=few_path, top_k=TOP_K), exact)
         asked = {"queries": paths["queries"], "top_k": TOP_K, "callers": CALLERS, "seconds": bench.scale.seconds}
         for _ in range(max(1, bench.scale.rounds // 2)):

@@ -19,13 +19,12 @@ def measure(bench: Bench) -> Measured:
     disk: list[float] = []
     memory: list[float] = []
     with bench.server("churn") as server, server.client() as client:
-        (store,) = bench.work.glob("churn-*/store")
         for turn in range(TIMES + 1):
             if turn:
                 _delete_all(client)
             fill(client, bench.vectors, rows)
             wait_until_settled(client)
-            disk.append(_disk_bytes(store) / MIB)
+            disk.append(_disk_bytes(server.folder / "store") / MIB)
             memory.append(server.memory().pss / MIB)
     return Measured(
         figures=(

@@ -18,6 +18,7 @@ from benchmarks.faiss.bench import (
     shares,
 )
 from benchmarks.faiss.callers import call_for, search_requests
+from benchmarks.faiss.rows.search import found_ids
 from benchmarks.result import Measured, Row, Verdict, at_least, figure
 from benchmarks.statistics import ratios
 from vecgate import IDS_ONLY, Client, field
@@ -45,7 +46,7 @@ def measure(bench: Bench) -> Measured:
                 bound = max(1, round(selectivity * SHARES))
                 chosen = field(kind) < bound
                 wanted = exact_ids(bench.vectors.records, queries, column < bound)
-                recalls[name] = recall(_found(client, queries, kind, bound), wanted)
+                recalls[name] = recall(found_ids(client, queries, chosen), wanted)
                 plans.append(f"{name}: {_plan(client, kind, bound)}")
                 requests = search_requests(
                     COLLECTION, bench.vectors.queries, options_message(columns=True, filter=chosen, top_k=TOP_K)
@@ -77,17 +78,6 @@ def _verdicts(recalls: dict[str, float], rates: dict[str, list[float]]) -> list[
                 LEAST_RATE.get(selectivity, USUAL_RATE),
             )
         )
-    return found
-
-
-def _found(client: Client, queries: np.ndarray, kind: str, bound: int) -> list[list[str]]:
-    found: list[list[str]] = []
-    for begin in range(0, len(queries), 100):
-        lot = np.ascontiguousarray(queries[begin : begin + 100])
-        results = client.search_batch(
-            COLLECTION, lot, top_k=TOP_K, fields=IDS_ONLY, filter=field(kind) < bound
-        ).results()
-        found.extend([[match.id for match in result.matches] for result in results])
     return found
 
 

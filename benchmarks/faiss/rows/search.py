@@ -8,10 +8,11 @@ from benchmarks.faiss.bench import COLLECTION, TOP_K, Bench, exact_ids, explaine
 from benchmarks.faiss.callers import batch_requests, call_for, search_requests
 from benchmarks.faiss.empty_server import empty_server
 from benchmarks.faiss.raw_index import raw_index
+from benchmarks.faiss.vectors import FloatMatrix
 from benchmarks.result import Measured, Row, at_least, at_most, figure, milliseconds
 from benchmarks.server import ServerProcess
 from benchmarks.statistics import percentile, ratios
-from vecgate import IDS_ONLY, Client
+from vecgate import IDS_ONLY, Client, Filter
 from vecgate.v1.search_pb2 import SearchBatchRequest, SearchOptions, SearchRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 
@@ -32,12 +33,11 @@ def measure(bench: Bench) -> Measured:
     with_metadata = batch_requests(COLLECTION, queries, BATCH, SearchOptions(top_k=TOP_K))
     with bench.filled_server() as server, server.client() as client, raw_index(records) as raw:
         plan = explained(client)
-        ours = recall(found_ids(client, bench), exact_ids(records, queries[: bench.scale.recall_queries]))
+        few = queries[: bench.scale.recall_queries]
+        exact = exact_ids(records, few)
+        ours = recall(found_ids(client, few), exact)
         ef = int(plan["ef"])
-        theirs = recall(
-            raw.ids(queries[: bench.scale.recall_queries], ef=ef, top_k=TOP_K),
-            exact_ids(records, queries[: bench.scale.recall_queries]),
-        )
+        theirs = recall(raw.ids(few, ef=ef, top_k=TOP_K), exact)
         with empty_server(bench.work, _answers(server, single[0], batches[0])) as nothing:
             for _ in range(bench.scale.rounds):
                 for name, address in (("empty handler", nothing), ("vecgate", server.address)):
@@ -94,13 +94,12 @@ def measure(bench: Bench) -> Measured:
     )
 
 
-def found_ids(client: Client, bench: Bench) -> list[list[str]]:
-    """Return what the default search finds for the first queries."""
-    queries = bench.vectors.queries[: bench.scale.recall_queries]
+def found_ids(client: Client, queries: FloatMatrix, chosen: Filter | None = None) -> list[list[str]]:
+    """Return what the default search finds for each query."""
     found = []
     for begin in range(0, len(queries), 100):
         lot = np.ascontiguousarray(queries[begin : begin + 100])
-        results = client.search_batch(COLLECTION, lot, top_k=TOP_K, fields=IDS_ONLY).results()
+        results = client.search_batch(COLLECTION, lot, top_k=TOP_K, fields=IDS_ONLY, filter=chosen).results()
         found.extend([[match.id for match in result.matches] for result in results])
     return found
 
