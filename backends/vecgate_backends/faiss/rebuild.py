@@ -33,12 +33,14 @@ from vecgate_backends.faiss.segment_file import (
 )
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.truth import SegmentRow
-from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex
+from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex
 
 MERGED_SEGMENTS = 4
 """So many segments of one size become one of the next size."""
 DEAD_SHARE = 0.3
 """A segment with a larger share of dead rows is built anew without them."""
+COPIED_ROWS = 8192
+"""Vectors that are copied at a time on their way into a new segment."""
 QUIET_SHARE = 0.25
 """Once writing has paused, a segment is merged with all that are smaller if these hold together so many of its rows: so no vector is
 built into a graph more often than five times while its namespace doubles, however often writing pauses."""
@@ -110,7 +112,7 @@ def build_segment(
         return None
     order = np.argsort(internal_ids, kind="stable")
     internal_ids = internal_ids[order]
-    vectors = np.ascontiguousarray(_joined([block.vectors for block in rebuild.blocks], rows)[order])
+    vectors = _ordered_vectors(rebuild.blocks, rows, order)
     norms = squared_norms(vectors)
     record_ids = [
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
@@ -146,6 +148,20 @@ def _write(contents: SegmentContents, namespace: str, parameters: SegmentParamet
 
 def _tier(rows: int, seal_threshold: int) -> int:
     return int(math.log(max(rows / seal_threshold, 1), MERGED_SEGMENTS))
+
+
+def _ordered_vectors(blocks: Sequence[Block], rows: Sequence[NDArray[np.intp]], order: NDArray[np.intp]) -> FloatMatrix:
+    """Return the chosen rows of the blocks one after another, in this order; what is copied beside the result is small."""
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    vectors = np.empty((len(order), blocks[0].vectors.shape[1]), np.float32)
+    begin = 0
+    for block, chosen in zip(blocks, rows, strict=True):
+        for first in range(0, len(chosen), COPIED_ROWS):
+            some = chosen[first : first + COPIED_ROWS]
+            vectors[places[begin : begin + len(some)]] = block.vectors[some]
+            begin += len(some)
+    return vectors
 
 
 def _joined(columns: Sequence[NDArray[Any]], rows: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
