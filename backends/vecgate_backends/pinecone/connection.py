@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeVar
 
+import httpx
 from pinecone import AsyncIndex, AsyncPinecone, RetryConfig
 from pinecone.errors import PineconeError
 
@@ -65,6 +68,12 @@ class Caller:
             longest = min(longest * 2.0, LONGEST_PAUSE_SECONDS)
 
 
+@cache
+def certificates() -> ssl.SSLContext:
+    """Return whom to trust, read once: the SDK would read it for each index, and hold up the event loop for 20 ms each time."""
+    return httpx.create_ssl_context()
+
+
 def open_controller(options: PineconeOptions, api_key: str) -> AsyncPinecone:
     """Return a client of the control plane; it belongs to the running event loop."""
     return AsyncPinecone(
@@ -73,6 +82,7 @@ def open_controller(options: PineconeOptions, api_key: str) -> AsyncPinecone:
         timeout=options.attempt_seconds,
         connection_pool_maxsize=4,
         retry_config=NO_RETRIES,
+        ssl_verify=certificates(),  # type: ignore[arg-type]  # called a bool there, and handed to httpx, which takes either
         source_tag="vecgate",
     )
 
@@ -84,6 +94,7 @@ def open_index(options: PineconeOptions, api_key: str, host: str) -> AsyncIndex:
         api_key=api_key,
         timeout=options.attempt_seconds,
         connection_pool_maxsize=options.max_connections,
+        ssl_verify=certificates(),  # type: ignore[arg-type]  # as above
         source_tag="vecgate",
     )
     # No public parameter reaches the retries of the data plane; an SDK without these attributes fails here, at once.
