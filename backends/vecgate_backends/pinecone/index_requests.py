@@ -27,6 +27,8 @@ MOST_FETCH_URL_BYTES = 6_000
 FETCHES_AT_ONCE = 4
 _VALUE_BYTES = 22
 _RECORD_BYTES = MOST_METADATA_BYTES + 1_200
+_USUAL_RECORD_BYTES = 4_096
+"""Few records have more text and metadata than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,21 @@ class IndexRequests:
     def __init__(self, index: AsyncIndex, caller: Caller, dimension: int) -> None:
         self._index = index
         self._caller = caller
-        self.records_an_answer = max(1, MOST_ANSWER_BYTES // (_RECORD_BYTES + _VALUE_BYTES * dimension))
-        """As many whole records surely fit an answer, whatever they hold."""
+        self._surely = max(1, MOST_ANSWER_BYTES // (_RECORD_BYTES + _VALUE_BYTES * dimension))
+        """As many whole records fit an answer whatever they hold."""
+        self.records_an_answer = max(1, MOST_ANSWER_BYTES // (_USUAL_RECORD_BYTES + _VALUE_BYTES * dimension))
+        """As many whole records are expected to fit the answer to a query."""
 
     async def close(self) -> None:
         """Close the connections."""
         await self._index.close()
+
+    def expect_fewer(self, refused: int) -> bool:
+        """Note that a query for `refused` whole records was refused, as those are whose answers are too large; False if theirs cannot be."""
+        if refused <= self._surely:
+            return False
+        self.records_an_answer = max(self._surely, min(self.records_an_answer, refused // 2))
+        return True
 
     async def upsert(self, namespace: str, records: Sequence[EncodedRecord]) -> int:
         """Write records, and return the number of the write; 0 if Pinecone did not say."""
@@ -104,7 +115,7 @@ class IndexRequests:
                 vectors: dict[str, Any] = answer.vectors
                 return vectors
 
-        runs = _fetchable(list(dict.fromkeys(ids)), min(MOST_IDS_A_FETCH, self.records_an_answer))
+        runs = _fetchable(list(dict.fromkeys(ids)), min(MOST_IDS_A_FETCH, self._surely))
         answers = await asyncio.gather(*map(read, runs))
         return {name: _stored(name, vector) for vectors in answers for name, vector in vectors.items()}
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
+from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.filters import matches
 from vecgate_backends.memory.exact_scores import SCORES
-from vecgate_backends.pinecone.filter_translation import Translation, translate
+from vecgate_backends.pinecone.filter_translation import Expression, Translation, translate
 from vecgate_backends.pinecone.identifiers import id_hash
 from vecgate_backends.pinecone.index_requests import MOST_MATCHES, IndexRequests
 from vecgate_backends.pinecone.record_codec import HASH, StoredRecord
@@ -37,6 +38,15 @@ class _Found:
 
     records: Sequence[StoredRecord]
     explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """What a query found: the records, how many it returned, and whether they were read after it, when they may have changed."""
+
+    records: Sequence[StoredRecord]
+    returned: int
+    later: bool
 
 
 class Searcher:
@@ -81,34 +91,49 @@ class Searcher:
         numbers = query_numbers(query, self._metric)
         asked = options.top_k
         while True:
-            whole = asked <= self._requests.records_an_answer
-            answer = await self._requests.query(namespace, numbers, asked, translation.expression, whole=whole)
-            found = answer.matches if whole else await self._whole(namespace, numbers, answer.matches)
-            kept = [record for record in found if _matches(record, translation, options, recheck=not whole)]
-            if len(kept) >= options.top_k or len(answer.matches) < asked:
-                details = {"asked": asked, "returned": len(answer.matches), "matching": len(kept)}
+            found = await self._asked(namespace, numbers, asked, translation.expression)
+            kept = [record for record in found.records if _matches(record, translation, options, recheck=found.later)]
+            if len(kept) >= options.top_k or found.returned < asked:
+                details = {"asked": asked, "returned": found.returned, "matching": len(kept)}
                 return _Found(kept, Explanation(_BY_INDEX, details))
             if asked == MOST_MATCHES:
                 return await self._scan(namespace, options)
             asked = min(asked * WIDENING, MOST_MATCHES)
 
-    async def _whole(
-        self, namespace: str, numbers: list[float], matches_: Sequence[StoredRecord]
-    ) -> Sequence[StoredRecord]:
-        """Read the records of many matches, by queries again: a fetch may see an older state."""
+    async def _asked(self, namespace: str, numbers: list[float], asked: int, expression: Expression | None) -> _Nearest:
+        """Ask for the nearest with all they hold; or, where that does not fit an answer, for their ids, and read them after."""
+        if asked <= self._requests.records_an_answer:
+            try:
+                answer = await self._requests.query(namespace, numbers, asked, expression)
+            except InvalidArgumentError:
+                if not self._requests.expect_fewer(asked):
+                    raise
+            else:
+                return _Nearest(answer.matches, len(answer.matches), later=False)
+        answer = await self._requests.query(namespace, numbers, asked, expression, whole=False)
+        found = await self._whole(namespace, numbers, [match.vendor_id for match in answer.matches])
+        return _Nearest(found, len(answer.matches), later=True)
+
+    async def _whole(self, namespace: str, numbers: list[float], ids: Sequence[str]) -> Sequence[StoredRecord]:
+        """Read many records, by queries again: a fetch may see an older state."""
         step = self._requests.records_an_answer
-        runs = [
-            [match.vendor_id for match in matches_[start : start + step]] for start in range(0, len(matches_), step)
-        ]
         slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
         async def read(run: Sequence[str]) -> list[StoredRecord]:
-            async with slots:
-                hashes = sorted({id_hash(vendor) for vendor in run})
-                answer = await self._requests.query(namespace, numbers, len(run), {HASH: {"$in": hashes}})
-                return [match for match in answer.matches if match.vendor_id in set(run)]
+            hashes = sorted({id_hash(vendor) for vendor in run})
+            try:
+                async with slots:
+                    answer = await self._requests.query(namespace, numbers, len(run), {HASH: {"$in": hashes}})
+            except InvalidArgumentError:
+                if not self._requests.expect_fewer(len(run)):
+                    raise
+                middle = len(run) // 2
+                return await read(run[:middle]) + await read(run[middle:])
+            wanted = set(run)
+            return [match for match in answer.matches if match.vendor_id in wanted]
 
-        return [record for records in await asyncio.gather(*(read(run) for run in runs)) for record in records]
+        runs = [ids[start : start + step] for start in range(0, len(ids), step)]
+        return [record for records in await asyncio.gather(*map(read, runs)) for record in records]
 
     def _hits(self, query: FloatVector, found: _Found, options: SearchOptions) -> Hits:
         """Score, sort, cut and project; equal scores are those equal as float32, since that is what the caller sees."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from emulators.pinecone import Emulator
 from emulators.pinecone.data_plane import MOST_BODY_BYTES
 
-from vecgate_backends.conformance.material import batch_of, found_ids, random_vectors, read, store_records, upsert
+from vecgate_backends.conformance.material import batch_of, random_vectors, read, store_records, upsert
 from vecgate_backends.contract import ByFilter, Collection, SearchOptions
 from vecgate_backends.errors import ExhaustedError, InvalidArgumentError, UnsupportedError
 from vecgate_backends.filters import Compare, Eq, Not, Order
 from vecgate_backends.pinecone import PineconeBackend
+from vecgate_backends.pinecone.connection import certificates
 from vecgate_backends.pinecone.identifiers import id_hash, vendor_id
 from vecgate_backends.pinecone.record_codec import EncodedRecord
 from vecgate_backends.pinecone.upsert_requests import requests_of
@@ -48,15 +50,17 @@ def test_runs_are_cut_by_bytes_and_by_vectors() -> None:
     assert list(requests_of([])) == []
 
 
+@pytest.mark.parametrize("top_k", [10, 300])
 async def test_what_is_asked_for_is_read_in_one_query_where_it_fits(
-    emulator: Emulator, backend: PineconeBackend
+    emulator: Emulator, backend: PineconeBackend, top_k: int
 ) -> None:
-    collection = await created(backend)
-    await store_records(collection, [f"{n:03}" for n in range(300)], metadata=[{"n": n} for n in range(300)])
+    collection = await created(backend, 384)
+    ids = [f"{n:03}" for n in range(400)]
+    await store_records(collection, ids, vectors=random_vectors(400, 384), metadata=[{"n": n} for n in range(400)])
     before = len(emulator.seen)
-    options = SearchOptions(top_k=10, filter=Compare("n", Order.LT, 250))
-    (hits,) = await collection.search("", random_vectors(1), options)
-    assert len(hits.ids) == 10
+    options = SearchOptions(top_k=top_k, filter=Compare("n", Order.LT, 350))
+    (hits,) = await collection.search("", random_vectors(1, 384), options)
+    assert len(hits.ids) == top_k
     assert len(emulator.seen) == before + 1
 
 
@@ -66,14 +70,14 @@ async def test_more_than_an_answer_holds_is_found_first_and_read_in_parts(
     collection = await created(backend)
     ids = [f"{n:03}" for n in range(300)]
     await store_records(collection, ids, texts=["x" * 30_000] * 300)
-    assert await found_ids(collection) == ids
-    assert (
-        max(
-            len(request.body.get("filter", {}).get("hash", {}).get("$in", []))
-            for request in emulator.requests_to("/query")
-        )
-        > 1
-    )
+    for asked in (
+        [300, 300, 150, 150, 75, 75, 75, 75],
+        [300, 96, 96, 96, 12],  # it has learned how large these records are
+    ):
+        emulator.seen.clear()
+        (hits,) = await collection.search("", random_vectors(1), SearchOptions(top_k=300))
+        assert sorted(hits.ids) == ids
+        assert sorted((request.body["topK"] for request in emulator.seen), reverse=True) == asked
 
 
 async def test_a_filter_that_lets_through_too_much_is_widened_until_enough_matches(
@@ -146,3 +150,17 @@ def test_ids_that_pinecone_would_not_take_become_digests_and_no_two_meet() -> No
     assert len(set(names)) == len(strange)
     assert all(name.startswith("vecgate:") and len(name) <= 512 and name.isascii() for name in names)
     assert all(0 <= id_hash(name) < 2**53 for name in names)
+
+
+async def test_certificates_are_read_once_whatever_is_opened(
+    start_backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await start_backend()).check()
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *read_from, **_: read.append(read_from))
+    for name in ("one", "two"):
+        backend = await start_backend()
+        await backend.create_collection(CollectionSpec(name, 6))
+    assert read == []
+    assert certificates().verify_mode is ssl.CERT_REQUIRED
+    assert certificates().check_hostname
