@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from vecgate_backends.conformance import *  # noqa: F403  # the tests are adopted whole
 from vecgate_backends.conformance import Case
 from vecgate_backends.contract import Backend
-from vecgate_backends.pinecone import PineconeBackend, PineconeOptions
+from vecgate_backends.pinecone import PineconeBackend, PineconeOptions, index_catalogue, visibility
 
 LAG = Lag(queries=2, fetches=3)
 """A write is visible after a few more requests, and to fetches later than to queries."""
@@ -42,6 +42,15 @@ def stop() -> Iterator[None]:
     yield
     emulator().stop()
     emulator.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ask_again_at_once() -> Iterator[None]:
+    """The emulator's time is counted in requests, so pauses between them would show nothing more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_catalogue, "FIRST_PAUSE_SECONDS", 0.001)
+        patch.setattr(visibility, "FIRST_PAUSE_SECONDS", 0.001)
+        yield
 
 
 def pinecone(directory: Path) -> Backend:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulators.pinecone.metadata_filters import Test, compile_filter
+import orjson
+
 from emulators.pinecone.namespace import Namespace, View
 from emulators.pinecone.refusal import RefusalError, only, require
 from emulators.pinecone.vectors import StoredVector, checked_id, checked_namespace, checked_values, checked_vector
@@ -33,9 +34,9 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body, and headers beside it."""
+    """A body, which may hold text that is JSON already, and headers beside it."""
 
-    body: dict[str, Any]
+    body: Any
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -74,20 +75,19 @@ class DataPlane:
         require(isinstance(top_k, int) and 1 <= top_k <= MOST_MATCHES, f"topK must be 1 to {MOST_MATCHES}")
         require(("vector" in body) is not ("id" in body), "give a vector or an id")
         view, seen = self._searched(body)
-        expression = body.get("filter", {})
-        compile_filter(expression)
+        passing = view.matching(body.get("filter", {}))
         if "id" in body:
             stored = view.records.get(checked_id(body["id"]))
             values = None if stored is None else stored.values
         else:
             values = checked_values(body["vector"], self.dimension)
-        found = [] if values is None else view.nearest(values, self.metric, expression, int(body["topK"]))
+        found = [] if values is None else view.nearest(values, self.metric, passing, int(body["topK"]))
         parts = {"values": body.get("includeValues", False), "metadata": body.get("includeMetadata", False)}
         matches = [record.json(**parts) | {"score": score} for score, record in found]
-        answer = {"matches": matches, "namespace": body.get("namespace", ""), "usage": USAGE}
-        size = len(json.dumps(answer, ensure_ascii=False).encode())
+        text = orjson.dumps({"matches": matches, "namespace": body.get("namespace", ""), "usage": USAGE})
+        size = len(text)
         require(size <= MOST_ANSWER_BYTES, f"Query result of {size} bytes exceeds the limit of {MOST_ANSWER_BYTES}")
-        return Answer(answer, {"x-pinecone-max-indexed-lsn": str(seen)})
+        return Answer(orjson.Fragment(text), {"x-pinecone-max-indexed-lsn": str(seen)})
 
     def fetch(self, parameters: dict[str, Any]) -> Answer:
         only(parameters, {"ids", "namespace"})
@@ -102,15 +102,14 @@ class DataPlane:
         require(bool(body.get("filter")), "filter must not be empty")
         limit = body.get("limit", 100)
         require(isinstance(limit, int) and 1 <= limit <= MOST_MATCHES, f"limit must be 1 to {MOST_MATCHES}")
-        found = _after(self._fetched(body), compile_filter(body["filter"]), body.get("paginationToken"))
+        found = _after(self._fetched(body).matching(body["filter"]).records, body.get("paginationToken"))
         vectors: dict[str, Any] = {}
         size = 0
         for record in found[:limit]:
-            vectors[record.id] = record.json()
-            size += len(json.dumps(vectors[record.id], ensure_ascii=False).encode())
+            size += record.size
             if size > MOST_ANSWER_BYTES:
-                del vectors[record.id]
                 break
+            vectors[record.id] = record.json()
         answer = {"vectors": vectors, "namespace": body.get("namespace", ""), "usage": USAGE}
         return Answer(answer | _pagination(found, len(vectors)))
 
@@ -120,7 +119,7 @@ class DataPlane:
         limit = int(single.get("limit", 100))
         require(1 <= limit <= 100, "limit must be 1 to 100")
         prefix = single.get("prefix", "")
-        found = _after(self._fetched(single), None, single.get("paginationToken"))
+        found = _after(self._fetched(single).matching({}).records, single.get("paginationToken"))
         found = [record for record in found if record.id.startswith(prefix)]
         page = [{"id": record.id} for record in found[:limit]]
         answer = {"vectors": page, "namespace": single.get("namespace", ""), "usage": USAGE}
@@ -138,8 +137,8 @@ class DataPlane:
             require(len(body["ids"]) <= MOST_IDS, f"delete takes at most {MOST_IDS} ids")
             namespace.write(self._clock(), removed=[checked_id(each) for each in body["ids"]])
         elif body.get("filter"):
-            found = namespace.fetched(self._clock()).matching(compile_filter(body["filter"]))
-            namespace.write(self._clock(), removed=[record.id for record in found])
+            found = namespace.fetched(self._clock()).matching(body["filter"])
+            namespace.write(self._clock(), removed=[record.id for record in found.records])
         else:
             namespace.write(self._clock(), emptied=True)
         return Answer({})
@@ -178,19 +177,18 @@ def _single(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: values[0] for name, values in parameters.items()}
 
 
-def _after(view: View, test: Test | None, token: Any) -> list[StoredVector]:
-    """Return what passes and comes after the token's id."""
-    found = view.matching(test)
+def _after(found: Sequence[StoredVector], token: Any) -> Sequence[StoredVector]:
+    """Return the records that come after the token's id."""
     if token is None:
         return found
     try:
         last = base64.b64decode(str(token), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise RefusalError(400, "Invalid pagination token") from None
-    return [record for record in found if record.id > last]
+    return found[bisect_right(found, last, key=lambda record: record.id) :]
 
 
-def _pagination(found: list[StoredVector], returned: int) -> dict[str, Any]:
+def _pagination(found: Sequence[StoredVector], returned: int) -> dict[str, Any]:
     if returned >= len(found):
         return {}
     return {"pagination": {"next": base64.b64encode(found[returned - 1].id.encode()).decode()}}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from emulators.pinecone.metadata_filters import Test, compile_filter
+from emulators.pinecone.metadata_filters import compile_filter
 from emulators.pinecone.vectors import StoredVector
 
 
@@ -24,14 +24,47 @@ class Write:
     emptied: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of records as a matrix, and the length of each."""
+
+    matrix: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, records: Sequence[StoredVector]) -> Vectors:
+        """Stack what the records hold."""
+        matrix = np.stack([record.values for record in records])
+        with np.errstate(over="ignore"):
+            return cls(matrix, np.sqrt((matrix**2).sum(axis=1)))
+
+    def scores(self, metric: str, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute in float32, and for cosines slightly too much, as a real answer did."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if metric == "dotproduct":
+                return self.matrix @ query
+            if metric == "euclidean":
+                return np.asarray(((self.matrix - query) ** 2).sum(axis=1), np.float32)
+            lengths = self.lengths * np.sqrt((query**2).sum())
+            return np.asarray(np.nan_to_num((self.matrix @ query) / lengths * np.float32(1.0011)), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """The records that pass a filter, in the order of their ids, and their places among all of them in that order."""
+
+    records: Sequence[StoredVector]
+    places: NDArray[np.int64]
+
+
 @dataclass(slots=True)
 class View:
-    """What one kind of read sees of a namespace."""
+    """What one kind of read sees of a namespace; what it worked out is remembered until the next write."""
 
     records: dict[str, StoredVector] = field(default_factory=dict)
     applied: int = 0
-    _matrix: NDArray[np.float32] | None = None
-    _passing: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _passing: dict[bytes, Passing] = field(default_factory=dict)
+    _vectors: Vectors | None = None
 
     def follow(self, log: Sequence[Write], until: int) -> None:
         """Apply the writes that happened no later than a moment."""
@@ -43,37 +76,30 @@ class View:
                 self.records.pop(name, None)
             self.records.update((vector.id, vector) for vector in write.put)
             self.applied += 1
-            self._matrix = None
             self._passing.clear()
+            self._vectors = None
 
-    def matching(self, test: Test | None) -> list[StoredVector]:
-        """Return the records that pass, in the order of their ids."""
-        chosen = (record for record in self.records.values() if test is None or test(record.metadata))
-        return sorted(chosen, key=lambda record: record.id)
-
-    def nearest(
-        self, query: NDArray[np.float32], metric: str, expression: object, top_k: int
-    ) -> list[tuple[float, StoredVector]]:
-        """Return the best records that pass a filter, with their scores, best first."""
-        records = list(self.records.values())
-        rows = self._rows(records, expression)
-        if not len(rows):
-            return []
-        if self._matrix is None:
-            self._matrix = np.stack([record.values for record in records])
-        scores = _scores(metric, query, self._matrix)[rows]
-        best = np.argsort(scores if metric == "euclidean" else -scores, kind="stable")[:top_k]
-        return [(float(scores[place]), records[rows[place]]) for place in best]
-
-    def _rows(self, records: Sequence[StoredVector], expression: object) -> NDArray[np.int64]:
-        """Return the places of the records that pass, remembered until the next write."""
-        key = json.dumps(expression)
+    def matching(self, expression: object) -> Passing:
+        """Return the records that pass; refuse a filter that is none."""
+        key = orjson.dumps(expression)
         if key not in self._passing:
             test = compile_filter(expression)
-            self._passing[key] = np.array(
-                [row for row, record in enumerate(records) if test(record.metadata)], np.int64
-            )
+            ordered = sorted(self.records.values(), key=lambda record: record.id)
+            places = [place for place, record in enumerate(ordered) if test(record.metadata)]
+            self._passing[key] = Passing([ordered[place] for place in places], np.array(places, np.int64))
         return self._passing[key]
+
+    def nearest(
+        self, query: NDArray[np.float32], metric: str, passing: Passing, top_k: int
+    ) -> list[tuple[float, StoredVector]]:
+        """Return the best of the records that pass, with their scores, best first, and of equal ones the lesser id."""
+        if not passing.records:
+            return []
+        if self._vectors is None:
+            self._vectors = Vectors.of(self.matching({}).records)
+        scores = self._vectors.scores(metric, query)[passing.places]
+        best = np.argsort(scores if metric == "euclidean" else -scores, kind="stable")[:top_k]
+        return [(float(scores[place]), passing.records[place]) for place in best]
 
 
 class Namespace:
@@ -98,14 +124,3 @@ class Namespace:
         """Return what fetches, listings and statistics see."""
         self._fetched.follow(self.log, until)
         return self._fetched
-
-
-def _scores(metric: str, query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute in float32, and for cosines slightly too much, as a real answer did."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if metric == "dotproduct":
-            return vectors @ query
-        if metric == "euclidean":
-            return np.asarray(((vectors - query) ** 2).sum(axis=1), np.float32)
-        lengths = np.sqrt((vectors**2).sum(axis=1)) * np.sqrt((query**2).sum())
-        return np.asarray(np.nan_to_num((vectors @ query) / lengths * np.float32(1.0011)), np.float32)

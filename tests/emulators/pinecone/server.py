@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import orjson
 
 from emulators.pinecone.control_plane import Project
 from emulators.pinecone.data_plane import MOST_BODY_BYTES, MOST_URL_BYTES, Lag
@@ -104,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         emulator = self.server.emulator
+        if emulator.stopping.is_set():
+            self.close_connection = True
+            return
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         content = _decoded(raw)
         address = urlsplit(self.path)
@@ -171,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(fault.status, fault.body, fault.headers)
 
     def _reply(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
-        payload = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        payload = b"" if body is None else orjson.dumps(body)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
@@ -184,6 +188,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return json.loads(raw) if raw else {}
+        return orjson.loads(raw) if raw else {}
     except ValueError:
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from emulators.pinecone.refusal import only, require
@@ -15,23 +17,32 @@ MOST_METADATA_BYTES = 40 * 1024
 LONGEST_NAME = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredVector:
-    """A record as the index holds it."""
+    """A record as the index holds it; its JSON text is made once, since a scan sends it again and again."""
 
     id: str
     values: NDArray[np.float32]
     metadata: dict[str, Any]
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the whole record as JSON."""
+        return len(orjson.dumps(self.json()))
+
+    @cached_property
+    def _values_text(self) -> orjson.Fragment:
+        return orjson.Fragment(orjson.dumps(self.values, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    @cached_property
+    def _metadata_text(self) -> orjson.Fragment:
+        return orjson.Fragment(orjson.dumps(self.metadata))
+
     def json(self, *, values: bool = True, metadata: bool = True) -> dict[str, Any]:
-        out: dict[str, Any] = {"id": self.id, "values": list(map(_shortest, self.values)) if values else []}
+        out: dict[str, Any] = {"id": self.id, "values": self._values_text if values else []}
         if metadata:
-            out["metadata"] = self.metadata
+            out["metadata"] = self._metadata_text
         return out
-
-
-def _shortest(value: np.float32) -> float:
-    return float(str(value))
 
 
 def checked_vector(item: Any, dimension: int) -> StoredVector:
