@@ -96,30 +96,21 @@ class TestRecall:
     """The nearest are found."""
 
     @EACH_METRIC
-    async def test_recall_holds_without_a_filter_and_exact_search_misses_nothing(
+    async def test_recall_holds_at_every_selectivity_and_exact_search_misses_nothing(
         self, store: Store, metric: Metric
     ) -> None:
         scene = landscape()
         collection = await loaded(store, metric)
         stored = dict(zip(scene.ids, scene.vectors, strict=True))
         await check_recall(collection, scene.queries, stored, None)
+        for field in scene.orders:
+            for count in SELECTED:
+                selected = scene.first(field, count)
+                await check_recall(collection, scene.queries, selected, Compare(field, Order.LT, count))
         exact = SearchOptions(top_k=TOP_K, exact=True, fields=IDS_ONLY)
         oracle = Oracle(metric, stored)
         for query, hits in zip(scene.queries, await collection.search("", scene.queries, exact), strict=True):
             oracle.check(hits, query, top_k=TOP_K)
-
-    @EACH_METRIC
-    @pytest.mark.parametrize("field", ["random", "away"])
-    async def test_recall_holds_at_every_selectivity(self, store: Store, metric: Metric, field: str) -> None:
-        scene = landscape()
-        collection = await loaded(store, metric)
-        for count in SELECTED:
-            await check_recall(collection, scene.queries, scene.first(field, count), Compare(field, Order.LT, count))
-
-    async def test_recall_holds_when_one_record_is_filtered_out(self, store: Store) -> None:
-        scene = landscape()
-        collection = await loaded(store, Metric.COSINE)
-        stored = dict(zip(scene.ids, scene.vectors, strict=True))
         del stored[scene.ids[int(np.flatnonzero(scene.orders["random"] == 7)[0])]]
         await check_recall(collection, scene.queries, stored, Not(Eq("random", 7)))
 
