@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
 from emulators.pinecone import Emulator, Fault
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from fault_tables import (
+    AWAY,
+    BY_RECORD,
+    NAMED_SECONDS,
+    NO_USE,
+    NOT_SO,
+    NOT_SO_SOON,
+    TOO_OFTEN,
+    UNNOTICED,
+    Row,
+    Told,
+    documented,
+    told_of,
+)
 from pydantic import SecretStr
 
 from vecgate_backends.conformance.material import batch_of, found_ids, list_all, listed_ids, random_vectors, upsert
-from vecgate_backends.contract import Collection, Everything, SearchOptions
+from vecgate_backends.contract import Everything, SearchOptions
 from vecgate_backends.errors import (
     BackendUnavailableError,
     CollectionExistsError,
@@ -23,73 +37,48 @@ from vecgate_backends.errors import (
     VecgateError,
 )
 from vecgate_backends.pinecone import PineconeBackend, PineconeOptions
+from vecgate_backends.pinecone.collection import PineconeCollection
 from vecgate_backends.pinecone.connection import Caller
 from vecgate_backends.records import Acknowledgement, CollectionSpec
-from vecgate_server.status import status_message
 
 SPEC = CollectionSpec("things", 6)
 DURABLE = Acknowledgement.DURABLE
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a client of the server reads: status, reason, seconds after which to come back; None: no use in it."""
-
-    code: grpc.StatusCode
-    reason: str
-    retry_after: float | None
-
-
-@dataclass(frozen=True)
 class Trouble:
-    """What happens to each search, what the caller is told, how often Pinecone was asked (None: as often as time allows)."""
+    """What happens to each search, what the caller is told, and whether Pinecone is asked again first."""
 
     fault: dict[str, Any]
     told: Told
-    asked: int | None
-    patience: Caller = field(default_factory=lambda: Caller(30.0, 10.0))
+    tried_again: bool = False
+
+    @property
+    def row(self) -> Row:
+        return self.told.row("yes" if self.tried_again else "no")
 
 
-AWAY = Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", 1.0)
-NO_USE = Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", None)
-SHORT = Caller(0.4, 0.4)
+SHORT = Caller(0.6, 0.15)
 TROUBLES = {
-    "hang": Trouble({"hang": True}, AWAY, 1, Caller(0.3, 0.3)),
-    "connections that close": Trouble({"status": 0}, AWAY, None, SHORT),
-    "503 for longer than it is tried": Trouble({"status": 503}, AWAY, None, SHORT),
-    "429 for longer than it is tried": Trouble(
-        {"status": 429, "headers": {"Retry-After": "30"}},
-        Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 30.0),
-        1,
-        SHORT,
+    "no answer until `deadline_seconds`": Trouble({"hang": True}, AWAY, tried_again=True),
+    "connections that close": Trouble({"status": 0}, AWAY, tried_again=True),
+    "503 for longer than `deadline_seconds`": Trouble({"status": 503}, AWAY, tried_again=True),
+    "429 with a Retry-After beyond `deadline_seconds`": Trouble(
+        {"status": 429, "headers": {"Retry-After": f"{NAMED_SECONDS:g}"}}, NOT_SO_SOON
     ),
-    "429 without a time": Trouble(
-        {"status": 429}, Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 1.0), None, SHORT
+    "429 without a time, for longer than `deadline_seconds`": Trouble({"status": 429}, TOO_OFTEN, tried_again=True),
+    "the key is refused": Trouble({"status": 401}, NO_USE),
+    "access is forbidden": Trouble({"status": 403}, NO_USE),
+    "a request that it does not take": Trouble(
+        {"status": 400, "body": {"code": 3, "message": "No", "details": []}}, NOT_SO
     ),
-    "the key refused": Trouble({"status": 401}, NO_USE, 1),
-    "access forbidden": Trouble({"status": 403}, NO_USE, 1),
-    "a request that Pinecone does not take": Trouble(
-        {"status": 400, "body": {"code": 3, "message": "No", "details": []}},
-        Told(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", None),
-        1,
-    ),
-    "an answer in another form": Trouble({"status": 200, "body": {"matches": 7}}, NO_USE, 1),
+    "an answer in another form": Trouble({"status": 200, "body": {"matches": 7}}, NO_USE),
 }
+"""By the words of docs/backends.md."""
+FULL = Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", None)
 
 
-def told_of(error: VecgateError) -> Told:
-    status = status_message(error)
-    reason, retry = ErrorInfo(), RetryInfo()
-    seconds = None
-    for detail in status.details:
-        detail.Unpack(reason)
-        if detail.Unpack(retry):
-            seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-    (code,) = [code for code in grpc.StatusCode if code.value[0] == status.code]
-    return Told(code, reason.reason, seconds)
-
-
-async def created(backend: PineconeBackend) -> Collection:
+async def created(backend: PineconeBackend) -> PineconeCollection:
     await backend.create_collection(SPEC)
     return await backend.collection(SPEC.name)
 
@@ -98,21 +87,28 @@ async def created(backend: PineconeBackend) -> Collection:
 async def test_the_caller_is_told_what_is_wrong_and_whether_to_come_back(
     trouble: Trouble, emulator: Emulator, backend: PineconeBackend
 ) -> None:
-    await backend.create_collection(SPEC)
-    collection = await backend.collection(SPEC.name)
-    patient, collection._requests._caller = collection._requests._caller, trouble.patience
+    collection = await created(backend)
+    patient, collection._requests._caller = collection._requests._caller, SHORT
     emulator.faults.append(Fault("/query", **trouble.fault))
     with pytest.raises(VecgateError) as caught:
         await collection.search("", random_vectors(1), SearchOptions())
     assert told_of(caught.value) == trouble.told
-    asked = len(emulator.requests_to("/query"))
-    assert asked == trouble.asked if trouble.asked is not None else asked >= 1
+    assert (len(emulator.requests_to("/query")) > 1) is trouble.tried_again
     if trouble.fault.get("hang"):
         return
     emulator.faults.clear()
     collection._requests._caller = patient
     (hits,) = await collection.search("", random_vectors(1), SearchOptions())
     assert list(hits.ids) == []
+
+
+async def test_a_pinecone_that_goes_away_is_unavailable(emulator: Emulator, backend: PineconeBackend) -> None:
+    collection = await created(backend)
+    collection._requests._caller = SHORT
+    emulator.stop()
+    with pytest.raises(BackendUnavailableError, match="cannot be reached") as caught:
+        await collection.search("", random_vectors(1), SearchOptions())
+    assert told_of(caught.value) == AWAY
 
 
 async def test_a_refused_connection_is_unavailable_and_a_start_does_not_wait_for_it(
@@ -238,8 +234,9 @@ async def test_settings_that_cannot_be_written_leave_no_index_behind(
 
 async def test_a_full_project_is_told_as_such(emulator: Emulator, backend: PineconeBackend) -> None:
     emulator.project("pcsk_test_key").most_indexes = 0
-    with pytest.raises(ExhaustedError, match="max serverless indexes"):
+    with pytest.raises(ExhaustedError, match="max serverless indexes") as caught:
         await backend.create_collection(SPEC)
+    assert told_of(caught.value) == FULL
 
 
 async def test_an_index_that_is_not_ready_in_time_is_told_as_such(emulator: Emulator, start_backend: Any) -> None:
@@ -279,3 +276,25 @@ async def test_a_record_that_pinecone_cannot_hold_fails_alone(emulator: Emulator
     assert [type(error) for error in result.errors] == [type(None), InvalidArgumentError, type(None)]
     assert "40,000" in str(result.errors[1])
     assert await listed_ids(collection) == ["a", "c"]
+
+
+OTHERS: Mapping[str, tuple[Row, Callable[..., Any]]] = {
+    "connections refused": (AWAY.row("yes"), test_a_pinecone_that_goes_away_is_unavailable),
+    "503 for a moment": (UNNOTICED, test_a_burst_of_503_is_not_noticed),
+    "429 with a Retry-After within `deadline_seconds`": (UNNOTICED, test_a_short_retry_after_is_waited_for),
+    "the project is full": (FULL.row("no"), test_a_full_project_is_told_as_such),
+    "an upsert fails after it was stored": (
+        UNNOTICED,
+        test_an_upsert_that_failed_after_it_was_stored_is_sent_again_and_ends_in_the_right_state,
+    ),
+    "a part of a batch fails": (
+        BY_RECORD,
+        test_half_of_a_batch_fails_by_record_and_the_same_batch_again_stores_it_all,
+    ),
+}
+"""What else the page says: its row, and the test that holds it."""
+
+
+def test_the_page_says_of_each_trouble_what_these_tests_hold() -> None:
+    held = {name: trouble.row for name, trouble in TROUBLES.items()} | {name: row for name, (row, _) in OTHERS.items()}
+    assert documented("backends.md", "Pinecone") == held

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
 from emulators.qdrant_server import Hang, QdrantEmulator, Refuse, Step, Unapplied
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from fault_tables import (
+    AWAY,
+    BY_RECORD,
+    NAMED_SECONDS,
+    NO_USE,
+    NOT_SO,
+    NOT_SO_SOON,
+    TOO_OFTEN,
+    UNNOTICED,
+    Row,
+    Told,
+    documented,
+    told_of,
+)
 
 from vecgate_backends.conformance.material import (
     batch_of,
@@ -30,20 +44,10 @@ from vecgate_backends.errors import (
 )
 from vecgate_backends.qdrant import QdrantBackend, QdrantOptions
 from vecgate_backends.records import Acknowledgement, CollectionSpec, WriteMode
-from vecgate_server.status import status_message
 
 SEARCHABLE = Acknowledgement.SEARCHABLE
 UNAVAILABLE = Refuse(grpc.StatusCode.UNAVAILABLE, "the node restarts")
 SPEC = CollectionSpec("things", 6)
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the caller of the server sees: status, reason, seconds after which to come back; None: no use in it."""
-
-    code: grpc.StatusCode
-    reason: str
-    retry_after: float | None
 
 
 @dataclass(frozen=True)
@@ -52,69 +56,41 @@ class Trouble:
 
     steps: tuple[Step, ...]
     told: Told
-    asked: int
+    asked: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def row(self) -> Row:
+        return self.told.row("yes" if self.asked > 1 else "no")
 
-AWAY = Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", 1.0)
+
+def throttled(retry_after: int | str | None = None) -> tuple[Step, ...]:
+    return (Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", retry_after=retry_after),) * 9
+
+
 TROUBLES = {
-    "hang": Trouble((Hang(),), AWAY, 1, {"timeout_seconds": 0.5}),
-    "unavailable for longer than it is tried": Trouble((UNAVAILABLE,) * 9, AWAY, 3, {"attempts": 3}),
-    "throttled for long": Trouble(
-        (Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", retry_after=30),) * 9,
-        Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 30.0),
-        1,
+    "no answer until `timeout_seconds`": Trouble((Hang(),), AWAY, options={"timeout_seconds": 0.5}),
+    "UNAVAILABLE more than `attempts` times": Trouble((UNAVAILABLE,) * 9, AWAY, 3, {"attempts": 3}),
+    "throttled, with a time to come back of more than 5 s": Trouble(throttled(int(NAMED_SECONDS)), NOT_SO_SOON),
+    "throttled without a time, more than `attempts` times": Trouble(throttled(), TOO_OFTEN, 2, {"attempts": 2}),
+    "throttled with a time that is none, more than `attempts` times": Trouble(
+        throttled("soon"), TOO_OFTEN, 2, {"attempts": 2}
     ),
-    "throttled without a hint": Trouble(
-        (Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit"),) * 9,
-        Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 1.0),
-        2,
-        {"attempts": 2},
+    "credentials refused": Trouble((Refuse(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key"),), NO_USE),
+    "access forbidden": Trouble((Refuse(grpc.StatusCode.PERMISSION_DENIED, "Forbidden"),), NO_USE),
+    "an error of its own": Trouble((Refuse(grpc.StatusCode.INTERNAL, "Service internal error"),), AWAY),
+    "strict mode refuses a request": Trouble(
+        (Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Limit exceeded 10000 > 100"),), NOT_SO
     ),
-    "throttled with a hint that is none": Trouble(
-        (Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit", retry_after="soon"),) * 9,
-        Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", 1.0),
-        2,
-        {"attempts": 2},
-    ),
-    "credentials refused": Trouble(
-        (Refuse(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key"),),
-        Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", None),
-        1,
-    ),
-    "access forbidden": Trouble(
-        (Refuse(grpc.StatusCode.PERMISSION_DENIED, "Forbidden"),),
-        Told(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", None),
-        1,
-    ),
-    "an error of its own": Trouble((Refuse(grpc.StatusCode.INTERNAL, "Service internal error"),), AWAY, 1),
-    "strict mode": Trouble(
-        (Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Limit exceeded 10000 > 100"),),
-        Told(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", None),
-        1,
-    ),
-    "a full disk": Trouble(
+    "its disk is full": Trouble(
         (Refuse(grpc.StatusCode.INTERNAL, "No space left on device"),),
         Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL", None),
-        1,
     ),
-    "damaged data": Trouble(
-        (Refuse(grpc.StatusCode.DATA_LOSS, "bad page"),), Told(grpc.StatusCode.DATA_LOSS, "DATA_LOSS", None), 1
+    "data that it cannot read": Trouble(
+        (Refuse(grpc.StatusCode.DATA_LOSS, "bad page"),), Told(grpc.StatusCode.DATA_LOSS, "DATA_LOSS", None)
     ),
 }
-
-
-def told_of(error: VecgateError) -> Told:
-    """Return what a client of the server reads from an error."""
-    status = status_message(error)
-    reason, retry = ErrorInfo(), RetryInfo()
-    seconds = None
-    for detail in status.details:
-        detail.Unpack(reason)
-        if detail.Unpack(retry):
-            seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-    (code,) = [code for code in grpc.StatusCode if code.value[0] == status.code]
-    return Told(code, reason.reason, seconds)
+"""By the words of docs/qdrant.md."""
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
@@ -129,6 +105,16 @@ async def test_the_caller_is_told_what_is_wrong_and_whether_to_come_back(
         await collection.search("", random_vectors(1), SearchOptions())
     assert told_of(caught.value) == trouble.told
     assert len(emulator.called("QueryBatch")) == trouble.asked
+
+
+async def test_a_server_that_goes_away_is_unavailable(emulator: QdrantEmulator, start_backend: Any) -> None:
+    backend = await start_backend(attempts=2)
+    await backend.create_collection(SPEC)
+    collection = await backend.collection("things")
+    emulator.stop()
+    with pytest.raises(BackendUnavailableError, match="cannot be reached") as caught:
+        await collection.search("", random_vectors(1), SearchOptions())
+    assert told_of(caught.value) == AWAY
 
 
 async def test_a_server_that_is_not_there_is_unavailable_and_a_start_does_not_wait_for_it(
@@ -283,6 +269,27 @@ async def test_a_server_that_is_too_old_is_refused(emulator: QdrantEmulator, bac
         with pytest.raises(UnsupportedError, match=r"1\.16\.3"):
             await call()
     assert emulator.called("Create") == []
+
+
+OTHERS: Mapping[str, tuple[Row, Callable[..., Any]]] = {
+    "connections refused": (AWAY.row("yes"), test_a_server_that_goes_away_is_unavailable),
+    "UNAVAILABLE for a moment": (UNNOTICED, test_a_short_absence_is_not_noticed),
+    "throttled, with a time to come back of 5 s or less": (
+        UNNOTICED,
+        test_a_short_pause_that_qdrant_asks_for_is_kept,
+    ),
+    "a write is answered by nothing, but was done": (UNNOTICED, test_a_write_whose_answer_was_lost_is_done_once),
+    "a part of a batch fails, but not the first": (
+        BY_RECORD,
+        test_half_of_a_batch_fails_by_record_and_the_same_batch_again_stores_it_all,
+    ),
+}
+"""What else the page says: its row, and the test that holds it."""
+
+
+def test_the_page_says_of_each_trouble_what_these_tests_hold() -> None:
+    held = {name: trouble.row for name, trouble in TROUBLES.items()} | {name: row for name, (row, _) in OTHERS.items()}
+    assert documented("qdrant.md", "Qdrant") == held
 
 
 def _secret(text: str) -> Any:
