@@ -22,12 +22,10 @@ from vecgate_server.config_faults import InvalidSettingsError, closest
 from vecgate_server.encoders.base import ModelKind
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
+from vecgate_server.exit_codes import FAILED, INTERRUPTED, WRONG_USE, end
 from vecgate_server.model_start import begin_models, encoder_settings
+from vecgate_server.store_commands import backup, verify
 from vecgate_server.telemetry import configure_logging
-
-CANNOT_START = 1
-WRONG_CONFIGURATION = 2
-INTERRUPTED = 130
 
 config_option = click.option(
     "--config",
@@ -68,7 +66,7 @@ def check_config(group_config: Path | None, config: Path | None) -> None:
         settings = load_settings(config or group_config)
         click.echo(settings_text(with_backend_defaults(settings)), nl=False)
     except ConfigurationError as fault:
-        _exit(WRONG_CONFIGURATION, str(fault))
+        end(WRONG_USE, str(fault))
 
 
 @main.command("export-model")
@@ -94,22 +92,26 @@ def export_model(
         model = next((model for model in encoders.models if model.name == name), None)
         if model is None:
             known = [each.name for each in encoders.models]
-            _exit(WRONG_CONFIGURATION, f"models.available has no {name!r}{closest(name, known)}")
+            end(WRONG_USE, f"models.available has no {name!r}{closest(name, known)}")
         # It needs libraries that a server may do without.
         from vecgate_server.encoders import model_export  # noqa: PLC0415
 
         asked = replace(model, precision=Precision(precision) if precision else model.precision)
         form = model_export.export_model(asked, encoders, directory)
     except InvalidSettingsError as fault:
-        _exit(WRONG_CONFIGURATION, str(fault))
+        end(WRONG_USE, str(fault))
     except ImportError as fault:
-        _exit(CANNOT_START, f"export-model needs {fault.name}; install it with: pip install 'vecgate[encoders]'")
+        end(FAILED, f"export-model needs {fault.name}; install it with: pip install 'vecgate[encoders]'")
     except (ModelUnavailableError, OSError) as fault:
-        _exit(CANNOT_START, str(fault))
+        end(FAILED, str(fault))
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, "interrupted")
+        end(INTERRUPTED, "interrupted")
     gives = "a score for a pair" if form.kind is ModelKind.CROSS_ENCODER else f"{form.dimension} dimensions"
     click.echo(f"{directory}: {name} in {form.precision}, {gives}, {form.agreement}")
+
+
+main.add_command(verify)
+main.add_command(backup)
 
 
 def _serve(config: Path | None) -> None:
@@ -122,11 +124,11 @@ def _serve(config: Path | None) -> None:
 
         asyncio.run(serve_until_signalled(settings, models, _announce))
     except InvalidSettingsError as fault:
-        _exit(WRONG_CONFIGURATION, str(fault))
+        end(WRONG_USE, str(fault))
     except (ConfigurationError, VecgateError) as fault:
-        _exit(CANNOT_START, str(fault))
+        end(FAILED, str(fault))
     except KeyboardInterrupt:
-        _exit(INTERRUPTED, "interrupted")
+        end(INTERRUPTED, "interrupted")
     _leave()
 
 
@@ -141,8 +143,3 @@ def _leave() -> Never:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _exit(code: int, message: str) -> Never:
-    click.echo(f"vecgate-server: {message}", err=True)
-    raise SystemExit(code)

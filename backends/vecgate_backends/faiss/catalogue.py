@@ -64,19 +64,12 @@ class Catalogue:
 
     def entries(self) -> list[CatalogueEntry]:
         """Return all collections, by name."""
-        with translated_errors(self._path):
-            rows = self._connection.execute("SELECT uid, spec FROM collections ORDER BY name").fetchall()
-        try:
-            return [CatalogueEntry(uid, decode_spec(spec)) for uid, spec in rows]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise StorageCorruptError(
-                f"{self._path.name} is damaged: settings of a collection cannot be read"
-            ) from error
+        return catalogued(self._connection, self._path)
 
     def leftovers(self) -> list[str]:
         """Return the uids whose directories are to be removed."""
         with translated_errors(self._path):
-            return [uid for (uid,) in self._connection.execute("SELECT uid FROM leftovers")]
+            return left_over(self._connection)
 
     def begin_collection(self, uid: str) -> None:
         """Note that the directory of this uid is about to be made."""
@@ -126,3 +119,22 @@ class Catalogue:
             empty_log(self._connection)
         except sqlite3.Error as error:
             logger.warning("cannot empty the log of %s: %s", self._path, error)
+
+
+def catalogued(connection: sqlite3.Connection, path: Path) -> list[CatalogueEntry]:
+    """Return all collections of an open catalogue, by name.
+
+    Raises:
+        StorageCorruptError, BackendUnavailableError: they cannot be read.
+    """
+    with translated_errors(path):
+        rows = connection.execute("SELECT uid, spec FROM collections ORDER BY name").fetchall()
+    try:
+        return [CatalogueEntry(uid, decode_spec(spec)) for uid, spec in rows]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StorageCorruptError(f"{path.name} is damaged: settings of a collection cannot be read") from error
+
+
+def left_over(connection: sqlite3.Connection) -> list[str]:
+    """Return the uids of an open catalogue whose directories are to be removed."""
+    return [uid for (uid,) in connection.execute("SELECT uid FROM leftovers")]

@@ -154,7 +154,12 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough: bool) -> None:
+def check_format(connection: sqlite3.Connection, path: Path, form: Format) -> int:
+    """Return the version of an open file, once it is known to be of this kind and of a version that this program reads.
+
+    Raises:
+        StorageCorruptError: it is not.
+    """
     if _pragma(connection, "application_id") != form.application_id:
         raise StorageCorruptError(f"{path.name} is not the file that belongs there")
     version = _pragma(connection, "user_version")
@@ -163,6 +168,11 @@ def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough
         raise StorageCorruptError(
             f"{path.name} {origin} has format version {version}; this program reads version {form.version}"
         )
+    return version
+
+
+def _check(connection: sqlite3.Connection, path: Path, form: Format, *, thorough: bool) -> None:
+    check_format(connection, path, form)
     if thorough and path.stat().st_size <= CHECKED_BYTES:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":

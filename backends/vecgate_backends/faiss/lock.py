@@ -8,17 +8,20 @@ from pathlib import Path
 
 from vecgate_backends.errors import StoreLockedError
 
+LOCK_NAME = "LOCK"
+
 
 class DirectoryLock:
-    """Holds the lock file of a directory from construction to release().
+    """Holds the lock file of a directory from construction to release(); unless `make`, the file must be there.
 
     Raises:
         StoreLockedError: another process, or another backend of this one, holds it.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made or opened.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._descriptor = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def __init__(self, directory: Path, *, make: bool = True) -> None:
+        access = os.O_RDWR | os.O_CREAT if make else os.O_RDONLY
+        self._descriptor = os.open(directory / LOCK_NAME, access | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as held:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.faiss.scoring import squared_norms
+from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex
 
@@ -85,21 +88,19 @@ def read_segment(path: Path, row: SegmentRow, dimension: int) -> SegmentContents
     Raises:
         SegmentFileError: it is not what `row` says.
     """
-    try:
-        with path.open("rb") as file:
-            _require(row.file_version in READABLE_VERSIONS, f"its format version is {row.file_version}")
-            _require(_checksum(file) == row.checksum, "its checksum is wrong")
-            file.seek(0)
-            magic, version, width, count = _HEADER.unpack(file.read(_HEADER.size))
-            _require((magic, version) == (MAGIC, row.file_version), "it is no segment file of that version")
-            _require((width, count) == (dimension, row.count), f"it holds {count} vectors of {width} dimensions")
-            internal_ids = np.fromfile(file, "<i8", count).astype(np.int64, copy=False)
-            _require(_agrees(internal_ids, row), "its internal ids are not those of the manifest")
-            return _read_vectors(file, internal_ids, dimension, row.kind)
-    except (OSError, struct.error) as unreadable:
-        raise SegmentFileError(f"{path.name}: {unreadable}") from unreadable
-    except SegmentFileError as wrong:
-        raise SegmentFileError(f"{path.name}: {wrong}") from wrong
+    with _opened(path) as file:
+        internal_ids = _checked_ids(file, row, dimension)
+        return _read_vectors(file, internal_ids, dimension, row.kind)
+
+
+def check_segment(path: Path, row: SegmentRow, dimension: int) -> None:
+    """Do what read_segment does before it takes in the vectors and the index; 8 bytes a vector are held meanwhile.
+
+    Raises:
+        SegmentFileError: the file is not what `row` says.
+    """
+    with _opened(path) as file:
+        _checked_ids(file, row, dimension)
 
 
 def mapped_vectors(path: Path, contents: SegmentContents) -> FloatMatrix:
@@ -117,6 +118,32 @@ def graph_vectors(graph: Any) -> FloatMatrix:
     storage: Any = faiss.downcast_index(graph.storage)
     vectors: FloatMatrix = faiss.rev_swig_ptr(storage.get_xb(), graph.ntotal * graph.d).reshape(graph.ntotal, graph.d)
     return vectors
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read; whatever is wrong with it is a SegmentFileError that names it."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as unreadable:
+        raise SegmentFileError(f"{path.name}: {unreadable.strerror or unreadable}") from unreadable
+    except (struct.error, SegmentFileError) as wrong:
+        raise SegmentFileError(f"{path.name}: {wrong}") from wrong
+
+
+def _checked_ids(file: BinaryIO, row: SegmentRow, dimension: int) -> NDArray[np.int64]:
+    """Return the internal ids, with the vectors next in the file, once its checksum and its header were found right."""
+    _require(row.file_version in READABLE_VERSIONS, f"its format version is {row.file_version}")
+    _require(row.kind == FlatIndex.kind or _readable(row.parameters), "its parameters in the manifest are damaged")
+    _require(_checksum(file) == row.checksum, "its checksum is wrong")
+    file.seek(0)
+    magic, version, width, count = _HEADER.unpack(file.read(_HEADER.size))
+    _require((magic, version) == (MAGIC, row.file_version), "it is no segment file of that version")
+    _require((width, count) == (dimension, row.count), f"it holds {count} vectors of {width} dimensions")
+    internal_ids = np.fromfile(file, "<i8", count).astype(np.int64, copy=False)
+    _require(_agrees(internal_ids, row), "its internal ids are not those of the manifest")
+    return internal_ids
 
 
 def _write(file: BinaryIO, contents: SegmentContents) -> bytes:
@@ -165,6 +192,14 @@ def _checksum(file: BinaryIO) -> bytes:
     while chunk := file.read(_CHUNK_BYTES):
         digest.update(chunk)
     return bytes(digest.digest())
+
+
+def _readable(parameters: str) -> bool:
+    try:
+        SegmentParameters.decode(parameters)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _agrees(internal_ids: NDArray[np.int64], row: SegmentRow) -> bool:

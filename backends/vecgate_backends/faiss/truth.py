@@ -120,13 +120,8 @@ class TruthReader:
 
     def segments(self) -> list[SegmentRow]:
         """Return every registered segment."""
-        return [
-            SegmentRow(*row)
-            for row in self._rows(
-                "SELECT uuid, name, kind, parameters, count, segments.checksum, first_internal_id, last_internal_id,"
-                " file_version FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
-            )
-        ]
+        with translated_errors(self._path):
+            return registered_segments(self._connection)
 
     def indexed_records(self) -> Iterator[IndexedRecord]:
         """Yield every record, by internal id."""
@@ -198,6 +193,15 @@ class TruthReader:
     def _rows(self, query: str, *values: object) -> list[Any]:
         with translated_errors(self._path):
             return self._connection.execute(query, values).fetchall()
+
+
+def registered_segments(connection: sqlite3.Connection) -> list[SegmentRow]:
+    """Return the manifest of an open truth, by first internal id."""
+    rows = connection.execute(
+        "SELECT uuid, name, kind, parameters, count, segments.checksum, first_internal_id, last_internal_id,"
+        " file_version FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
+    )
+    return [SegmentRow(*row) for row in rows]
 
 
 def _record(row: Sequence[Any], fields: Fields) -> Record:

@@ -9,6 +9,9 @@ from types import MappingProxyType
 
 from vecgate_backends.faiss.database import Format
 
+STAMPED_VERSION = 2
+"""The first version with encoding stamps."""
+
 FORMAT = Format(
     application_id=0x76677263,  # "vgrc"
     version=2,

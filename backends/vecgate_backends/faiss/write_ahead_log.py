@@ -40,7 +40,10 @@ class _Log:
 
 
 def check_log(database: Path) -> None:
-    """Check the write-ahead log of a SQLite file that no one has open, if there is one.
+    """Check the write-ahead log of a SQLite file, if there is one.
+
+    No one has the file open, or else the caller reads a commit of it that stays in the log meanwhile: then the log up to its present size
+    holds that commit, and at most its last frame is still being written.
 
     Raises:
         StorageCorruptError: commits stand in it that SQLite would drop; nothing was changed.
@@ -55,7 +58,7 @@ def check_log(database: Path) -> None:
         return  # the header is synced before the first frame follows it
     with path.open("rb") as file:
         log = _header(file.read(_HEADER.size))
-        if log is None or _dropped_commits(file, log) > 1:
+        if log is None or _dropped_commits(file, log, size - _HEADER.size) > 1:
             raise StorageCorruptError(f"{path.name} is damaged: acknowledged writes in it cannot be read")
 
 
@@ -69,13 +72,17 @@ def _header(stored: bytes) -> _Log | None:
     return log if _Checksum((0, 0)).extended(covered).values == log.checksum else None
 
 
-def _dropped_commits(file: BinaryIO, log: _Log) -> int:
-    """Count the commits of this log behind its first bad frame; those of an earlier log, with other salts, do not count."""
+def _dropped_commits(file: BinaryIO, log: _Log, size: int) -> int:
+    """Count the commits behind the first bad frame of this log, whose frames take `size` bytes.
+
+    Those of an earlier log, with other salts, do not count.
+    """
     checksum = _Checksum(log.checksum)
     sound = True
     dropped = 0
     frame_bytes = _FRAME_HEADER_BYTES + log.page_bytes
-    while lot := file.read(frame_bytes * _FRAMES_A_LOT):
+    while lot := file.read(min(size, frame_bytes * _FRAMES_A_LOT)):
+        size -= len(lot)
         frames = np.frombuffer(lot[: len(lot) - len(lot) % frame_bytes], np.uint8).reshape(-1, frame_bytes)
         headers = frames[:, :_FRAME_HEADER_BYTES].copy().view(">u4")
         ours = (headers[:, 2] == log.salts[0]) & (headers[:, 3] == log.salts[1])
