@@ -11,7 +11,7 @@ import math
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from vecgate_backends.faiss.segment_file import (
     FILE_VERSION,
     SegmentContents,
     graph_vectors,
+    manifest_checksum,
     mapped_vectors,
     segment_path,
     write_segment,
@@ -133,7 +134,7 @@ def build_segment(
 def _write(contents: SegmentContents, namespace: str, parameters: SegmentParameters, directory: Path) -> SegmentRow:
     name = uuid.uuid4().hex
     checksum = write_segment(segment_path(directory, name), contents)
-    return SegmentRow(
+    row = SegmentRow(
         uuid=name,
         namespace=namespace,
         kind=contents.kind,
@@ -144,6 +145,7 @@ def _write(contents: SegmentContents, namespace: str, parameters: SegmentParamet
         last_internal_id=int(contents.internal_ids[-1]),
         file_version=FILE_VERSION,
     )
+    return replace(row, checksum=manifest_checksum(checksum, row))
 
 
 def _tier(rows: int, seal_threshold: int) -> int:

@@ -3,11 +3,13 @@
 Layout, all little-endian: magic "VGSEGMNT", format version (u32), dimension (u32), count (u64), internal ids (count x i64, ascending),
 then the vectors in index form (count x dimension x f32) unless the kind is HNSW, whose graph holds them, then a Faiss index as
 faiss.write_index gives it unless the kind is FLAT. Where there are both, the vectors are left in the file and mapped into memory.
-Version 1 is the same, with the kinds FLAT and HNSW alone.
+The row of the manifest says how a file is to be read, so its checksum covers both: manifest_checksum tells how.
+Version 2 is the same, but that its checksum is of the file alone; version 1 is like 2, with the kinds FLAT and HNSW alone.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import struct
@@ -29,8 +31,10 @@ from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex
 
 MAGIC = b"VGSEGMNT"
-FILE_VERSION = 2
-READABLE_VERSIONS = frozenset({1, FILE_VERSION})
+FILE_VERSION = 3
+READABLE_VERSIONS = frozenset({1, 2, FILE_VERSION})
+CHECKSUM_OF_THE_FILE_ALONE = 2
+"""The last version whose checksum does not cover the row of the manifest."""
 SUFFIX = ".segment"
 _HEADER = struct.Struct("<8sIIQ")
 _CHUNK_BYTES = 1 << 20
@@ -64,7 +68,7 @@ def segment_path(directory: Path, uuid: str) -> Path:
 
 
 def write_segment(path: Path, contents: SegmentContents) -> bytes:
-    """Write a file, complete and durable or not at all, and return its checksum.
+    """Write a file, complete and durable or not at all, and return its XXH3-128, 16 bytes, big-endian.
 
     Raises:
         OSError: it cannot be written.
@@ -80,6 +84,20 @@ def write_segment(path: Path, contents: SegmentContents) -> bytes:
         draft.unlink(missing_ok=True)
     sync_path(path.parent)
     return checksum
+
+
+def manifest_checksum(file_checksum: bytes, row: SegmentRow) -> bytes:
+    """Return what the manifest has as the checksum of a file, which it describes by a row.
+
+    It is the XXH3-128, big-endian, of the file's own XXH3-128 and then, as a JSON array in UTF-8 without spaces, what else the row says:
+    uuid, namespace, kind, parameters, count, first and last internal id, file version.
+    """
+    if row.file_version <= CHECKSUM_OF_THE_FILE_ALONE:
+        return file_checksum
+    ends = (row.first_internal_id, row.last_internal_id)
+    said = [row.uuid, row.namespace, row.kind, row.parameters, row.count, *ends, row.file_version]
+    encoded = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    return xxhash.xxh3_128(file_checksum + encoded).digest()
 
 
 def read_segment(path: Path, row: SegmentRow, dimension: int) -> SegmentContents:
@@ -128,7 +146,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as unreadable:
         raise SegmentFileError(f"{path.name}: {unreadable.strerror or unreadable}") from unreadable
-    except (struct.error, SegmentFileError) as wrong:
+    except (struct.error, TypeError, UnicodeError, SegmentFileError) as wrong:  # a damaged row has values of any type
         raise SegmentFileError(f"{path.name}: {wrong}") from wrong
 
 
@@ -136,7 +154,7 @@ def _checked_ids(file: BinaryIO, row: SegmentRow, dimension: int) -> NDArray[np.
     """Return the internal ids, with the vectors next in the file, once its checksum and its header were found right."""
     _require(row.file_version in READABLE_VERSIONS, f"its format version is {row.file_version}")
     _require(row.kind == FlatIndex.kind or _readable(row.parameters), "its parameters in the manifest are damaged")
-    _require(_checksum(file) == row.checksum, "its checksum is wrong")
+    _require(manifest_checksum(_checksum(file), row) == row.checksum, "its checksum is wrong")
     file.seek(0)
     magic, version, width, count = _HEADER.unpack(file.read(_HEADER.size))
     _require((magic, version) == (MAGIC, row.file_version), "it is no segment file of that version")

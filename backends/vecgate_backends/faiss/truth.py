@@ -36,7 +36,7 @@ class SegmentRow:
     Attributes:
         kind: IndexConfig.kind. parameters: JSON of the index settings it was built with.
         count: vectors in it. first_internal_id, last_internal_id: the smallest and the largest.
-        checksum: 16 bytes, XXH3-128 of the whole file, big-endian.
+        checksum: 16 bytes, of the file and of this row: segment_file.manifest_checksum.
     """
 
     uuid: str

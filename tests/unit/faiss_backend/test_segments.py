@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import closing
@@ -291,15 +292,31 @@ async def test_a_full_disk_refuses_writes_and_goes_on_reading(open_backend: Open
     assert (await collection.size()).records == 2000
 
 
-@pytest.mark.parametrize("index", [FlatIndex(), HnswIndex()], ids=lambda index: index.kind)
-async def test_files_of_the_first_format_are_read(
-    index: IndexConfig, open_backend: OpenBackend, put: Put, directory: Path
+@pytest.mark.parametrize(
+    ("version", "index"),
+    [*((1, index) for index in INDEXES[:2]), *((2, index) for index in INDEXES)],
+    ids=lambda value: getattr(value, "kind", None),
+)
+async def test_files_of_an_older_format_are_read(
+    version: int, index: IndexConfig, open_backend: OpenBackend, put: Put, directory: Path
 ) -> None:
     path, stored = await sealed_file(open_backend, put, directory, index)
-    become_of_version(1, path)
+    become_of_version(version, path)
     collection = await (await open_backend(seal_threshold=THRESHOLD)).collection("notes")
     assert (segment_rows(collection), files(directory)) == ([THRESHOLD], [path])
     assert await nearest(collection, stored) == [[record_id] for record_id in ids(0, THRESHOLD)]
+
+
+async def test_the_checksum_in_the_manifest_is_that_of_the_documented_layout(
+    open_backend: OpenBackend, put: Put, directory: Path
+) -> None:
+    path, _ = await sealed_file(open_backend, put, directory, FlatIndex())
+    with closing(sqlite3.connect(path.parent.parent / "records.db")) as truth:
+        columns = "parameters, count, first_internal_id, last_internal_id, file_version, checksum"
+        parameters, *numbers, checksum = truth.execute(f"SELECT {columns} FROM segments").fetchone()
+    assert numbers == [THRESHOLD, 1, THRESHOLD, 3]
+    row = f'["{path.stem}","","flat",{json.dumps(parameters)},{THRESHOLD},1,{THRESHOLD},3]'
+    assert checksum == xxhash.xxh3_128(xxhash.xxh3_128(path.read_bytes()).digest() + row.encode()).digest()
 
 
 @KINDS
