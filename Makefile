@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-hub bench-encoder bench-faiss build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-hub bench-encoder bench-faiss build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -11,6 +11,7 @@ BENCH_ARGS ?=
 # A long run: make conformance CONFORMANCE_EXAMPLES=500 CONFORMANCE_STEPS=40 (a fifth of the examples where a backend is emulated).
 CONFORMANCE_EXAMPLES ?=
 CONFORMANCE_STEPS ?=
+KILLS ?= 200
 # Encoded once, then kept here.
 CONFORMANCE_RECORDS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vecgate/wordnet-10000.npz
 
@@ -88,6 +89,9 @@ $(node_modules_ready): clients/node/package.json
 
 test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, npm) and run their tests; nothing is skipped
 	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
+
+test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals and merges, and check that nothing is lost (KILLS=1000)
+	@VECGATE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest tests/e2e/test_kill.py --log-cli-level=INFO $(PYTEST_ARGS)
 
 bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
 	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)

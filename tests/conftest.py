@@ -36,9 +36,14 @@ def test_data() -> Path:
 
 
 class ServerProcess:
-    """`python -m vecgate_server` on a configuration, serving at `address`; `missing` packages are as if not installed."""
+    """`python -m vecgate_server` on a configuration, serving at `address`.
 
-    def __init__(self, folder: Path, settings: dict[str, Any], missing: Sequence[str] = ()) -> None:
+    `missing` packages are as if not installed; `prefix` is a command that runs the server's, in its own process.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], missing: Sequence[str] = (), prefix: Sequence[str] = ()
+    ) -> None:
         self.configuration = folder / "vecgate.yaml"
         # JSON is YAML too.
         self.configuration.write_text(json.dumps(LOCAL | settings))
@@ -51,7 +56,7 @@ class ServerProcess:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), environment.get("PYTHONPATH"))))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
+                [*prefix, sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -97,8 +102,9 @@ def start_server(tmp_path: Path, graph_directory: Path) -> Iterator[StartServer]
     """Start a server process on settings; relative paths in them lie in the test's own folder."""
     started: list[ServerProcess] = []
 
-    def start(settings: dict[str, Any], missing: Sequence[str] = ()) -> ServerProcess:
-        server = ServerProcess(tmp_path, {"encoder": {"graph_directory": str(graph_directory)}} | settings, missing)
+    def start(settings: dict[str, Any], missing: Sequence[str] = (), prefix: Sequence[str] = ()) -> ServerProcess:
+        graphs = {"encoder": {"graph_directory": str(graph_directory)}}
+        server = ServerProcess(tmp_path, graphs | settings, missing, prefix)
         started.append(server)
         return server
 

@@ -1,113 +1,79 @@
-"""kill -9 in the middle of concurrent writes: what was acknowledged is there, once and whole, and nothing else is.
+"""kill -9 in the middle of concurrent writes, seals and merges: what was acknowledged is there, once and whole, and nothing else is.
 
-Records are a function of their id and version, so that whatever is stored can be checked to the last bit.
+VECGATE_TEST_KILLS says how often a server is killed; `make test-kill` does it 200 times.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import numpy as np
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
+from faults.ledger import DIMENSION, Ledger, read_everything, vectors
+from faults.segment_watch import SegmentWatch
 
-from vecgate.v1.collection_pb2 import CreateCollectionRequest, Unbound
-from vecgate.v1.filter_pb2 import IdList, Selector
-from vecgate.v1.metadata_pb2 import StringList, Value
-from vecgate.v1.read_pb2 import CountRequest, ListRequest
-from vecgate.v1.record_pb2 import MetadataFields, Record, ReturnFields
+from vecgate.v1.collection_pb2 import (
+    METRIC_COSINE,
+    METRIC_DOT,
+    METRIC_EUCLIDEAN,
+    QUANTIZATION_SCALAR8,
+    CreateCollectionRequest,
+    FlatIndex,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    Unbound,
+)
+from vecgate.v1.filter_pb2 import Filter, Selector
+from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.search_pb2 import MATCH_LAYOUT_COLUMNS, Query, SearchOptions, SearchParameters, SearchRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate.v1.vector_pb2 import Vector
-from vecgate.v1.write_pb2 import DeleteRequest, UpsertRequest
+from vecgate_backends.records import FloatMatrix, FloatVector
 
 if TYPE_CHECKING:
     from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub
 
-KILLS = 20
-WRITERS = 6
-DIMENSION = 8
-COLLECTION = "ledger"
-EVERYTHING = ReturnFields(text=True, metadata=MetadataFields(all=True), vector=True)
-# A small threshold, so that sealing runs while the process is killed.
+log = logging.getLogger(__name__)
+
+KILLS = int(os.environ.get("VECGATE_TEST_KILLS", "20"))
+WRITERS = 3
+# Small, so that sealing and merging run while the process is killed; four sealed heads merged have enough vectors for inverted lists.
 SETTINGS: dict[str, Any] = {
     "models": {"preload": []},
-    "backends": {"faiss": {"kind": "faiss", "options": {"path": "./data", "seal_threshold": 200}}},
+    "backends": {"faiss": {"kind": "faiss", "options": {"path": "./data", "seal_threshold": 180}}},
 }
-DELETED = 0
-"""The version of a record that is not there."""
+UNBOUND = Unbound(dimension=DIMENSION)
+SCALAR8 = IndexConfig(hnsw=HnswIndex(m=8, quantization=QUANTIZATION_SCALAR8))
+COLLECTIONS = (
+    CreateCollectionRequest(name="flat", unbound=UNBOUND, index=IndexConfig(flat=FlatIndex()), metric=METRIC_DOT),
+    CreateCollectionRequest(name="hnsw", unbound=UNBOUND, index=IndexConfig(hnsw=HnswIndex(m=8)), metric=METRIC_COSINE),
+    CreateCollectionRequest(name="hnsw-scalar8", unbound=UNBOUND, index=SCALAR8, metric=METRIC_EUCLIDEAN),
+    CreateCollectionRequest(name="ivf", unbound=UNBOUND, index=IndexConfig(ivf=IvfIndex()), metric=METRIC_COSINE),
+)
+KINDS = {collection.name for collection in COLLECTIONS}
+ODD = Filter(expression="odd = true")
 
 
-def record(identifier: str, version: int) -> Record:
-    random_numbers = np.random.default_rng([int(identifier), version])
-    return Record(
-        id=identifier,
-        text=f"text {version} of {identifier}",
-        vector=Vector(packed=random_numbers.standard_normal(DIMENSION).astype("<f4").tobytes()),
-        metadata={
-            "version": Value(int_value=version),
-            "half": Value(double_value=version / 2),
-            "odd": Value(bool_value=version % 2 == 1),
-            "when": Value(timestamp_value=Timestamp(seconds=version, nanos=1)),
-            "tags": Value(string_list_value=StringList(values=[identifier, str(version)])),
-        },
-    )
+def cosines(query: FloatVector, rows: FloatMatrix) -> FloatVector:
+    similarities: FloatVector = rows @ query / np.linalg.norm(rows, axis=1) / np.linalg.norm(query)
+    return similarities
 
 
-@dataclass
-class Ledger:
-    """What each record may be: the version last acknowledged, and those of writes whose answer never came."""
-
-    choices: random.Random
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    unanswered: dict[str, set[int]] = field(default_factory=dict)
-    answers: int = 0
-    versions: int = 0
-    enough: int = 0
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def next_version(self) -> int:
-        self.versions += 1
-        return self.versions
-
-    async def write(self, stub: VectorSearchServiceAsyncStub, ids: list[str]) -> None:
-        """Store a version of some records, or now and then delete them."""
-        version = DELETED if self.choices.random() < 0.2 else self.next_version()
-        for identifier in ids:
-            self.unanswered.setdefault(identifier, set()).add(version)
-        if version == DELETED:
-            selector = Selector(ids=IdList(ids=ids))
-            await stub.Delete(DeleteRequest(collection=COLLECTION, selector=selector))
-        else:
-            records = [record(identifier, version) for identifier in ids]
-            response = await stub.Upsert(UpsertRequest(collection=COLLECTION, records=records))
-            assert response.failed_count == 0
-        for identifier in ids:
-            self.acknowledged[identifier] = version
-            self.unanswered[identifier].discard(version)
-        self.answers += 1
-        if self.answers == self.enough:
-            self.reached.set()
-
-    def expect_answers(self, more: int) -> asyncio.Event:
-        """Return an event that is set when so many more writes have been answered."""
-        self.enough, self.reached = self.answers + more, asyncio.Event()
-        return self.reached
-
-    def settle(self, stored: dict[str, int]) -> None:
-        """Check every record against what it may be; from now on it is what it is."""
-        for identifier, unanswered in self.unanswered.items():
-            version = stored.get(identifier, DELETED)
-            assert version in unanswered | {self.acknowledged.get(identifier, DELETED)}, identifier
-            self.acknowledged[identifier] = version
-        self.unanswered = {}
-        assert stored.keys() == {key for key, version in self.acknowledged.items() if version != DELETED}
+ORACLES: Mapping[str, Callable[[FloatVector, FloatMatrix], FloatVector]] = {
+    "flat": lambda query, rows: rows @ query,
+    "hnsw": cosines,
+    "hnsw-scalar8": lambda query, rows: -np.linalg.norm(rows - query, axis=1),
+    "ivf": cosines,
+}
 
 
 @asynccontextmanager
@@ -116,62 +82,112 @@ async def connected(address: str) -> AsyncIterator[VectorSearchServiceAsyncStub]
         yield VectorSearchServiceStub(channel)
 
 
-async def write_until_it_dies(stub: VectorSearchServiceAsyncStub, ledger: Ledger, writer: int) -> None:
-    """Write to the writer's own ids, so that the order of its writes is known."""
-    own = [f"{writer}{number:03}" for number in range(150)]
+async def write_until_it_dies(
+    stub: VectorSearchServiceAsyncStub, ledger: Ledger, writer: int, answers: asyncio.Semaphore
+) -> None:
     try:
         while True:
-            await ledger.write(stub, ledger.choices.sample(own, ledger.choices.randint(1, 20)))
+            await ledger.write(stub, writer)
+            answers.release()
     except grpc.aio.AioRpcError as gone:
         if gone.code() is not grpc.StatusCode.UNAVAILABLE:
             raise
 
 
-async def read_everything(stub: VectorSearchServiceAsyncStub) -> dict[str, int]:
-    """Page through all records, each equal to what its id and version say, and return their versions."""
-    stored: dict[str, int] = {}
-    token = ""
+async def watch_segments(watch: SegmentWatch, directories: Sequence[Path]) -> None:
     while True:
-        page = await stub.List(ListRequest(collection=COLLECTION, page_size=97, page_token=token, fields=EVERYTHING))
-        for found in page.records:
-            assert found.id not in stored
-            stored[found.id] = found.metadata["version"].int_value
-            assert found == record(found.id, stored[found.id])
-        token = page.next_page_token
-        if not token:
-            return stored
+        for directory in directories:
+            with suppress(FileNotFoundError):  # merged away meanwhile
+                watch.look(directory)
+        await asyncio.sleep(0.01)
 
 
-async def check_searches(stub: VectorSearchServiceAsyncStub, stored: dict[str, int]) -> None:
-    """Every stored record, and no other, is counted and found once."""
-    assert (await stub.Count(CountRequest(collection=COLLECTION))).count == len(stored)
-    options = SearchOptions(
-        top_k=len(stored) + 10, layout=MATCH_LAYOUT_COLUMNS, parameters=SearchParameters(exact=True)
-    )
-    query = Query(vector=record("1", 1).vector)
-    answer = await stub.Search(SearchRequest(collection=COLLECTION, query=query, options=options))
-    assert sorted(answer.result.columns.ids) == sorted(stored)
+async def check_searches(stub: VectorSearchServiceAsyncStub, collection: str, stored: dict[str, int]) -> bool:
+    """Every stored record, and no other, is counted and found once with its score; return whether an index was walked through."""
+    assert (await stub.Count(CountRequest(collection=collection))).count == len(stored)
+    query = np.random.default_rng(len(stored)).standard_normal(DIMENSION).astype(np.float32)
+    odd = {identifier: version for identifier, version in stored.items() if version % 2}
+    counted = await stub.Count(CountRequest(collection=collection, selector=Selector(filter=ODD)))
+    assert counted.count == len(odd)
+    everything = len(stored) + 10
+    for wanted, options in (
+        (stored, SearchOptions(top_k=everything, parameters=SearchParameters(exact=True))),
+        (stored, SearchOptions(top_k=everything)),
+        (odd, SearchOptions(top_k=everything, filter=ODD)),
+    ):
+        found, _ = await search(stub, collection, query, options)
+        assert found == pytest.approx(scores(collection, query, wanted), abs=2e-6)
+    narrow = SearchParameters(ef=1, nprobe=1)
+    found, plan = await search(stub, collection, query, SearchOptions(top_k=1, parameters=narrow, explain=True))
+    assert len(found) == min(1, len(stored))
+    expected = scores(collection, query, {identifier: stored[identifier] for identifier in found})
+    assert found == pytest.approx(expected, abs=2e-6)
+    return "segments: " in plan
 
 
-@pytest.mark.timeout(600)
-async def test_twenty_kills_lose_no_acknowledged_write_and_bring_nothing_back(start_server: Any) -> None:
-    ledger = Ledger(random.Random(20))
+async def search(
+    stub: VectorSearchServiceAsyncStub, collection: str, query: FloatVector, options: SearchOptions
+) -> tuple[dict[str, float], str]:
+    """Return the scores by id, in the order of the answer, and the plan."""
+    options.layout = MATCH_LAYOUT_COLUMNS
+    packed = Query(vector=Vector(packed=query.astype("<f4").tobytes()))
+    result = (await stub.Search(SearchRequest(collection=collection, query=packed, options=options))).result
+    ids, ranked = result.columns.ids, np.frombuffer(result.columns.packed_scores, "<f4")
+    assert len(ids) == len(set(ids))
+    assert (np.diff(ranked) <= 0).all()
+    return dict(zip(ids, ranked.tolist(), strict=True)), result.explanation.plan
+
+
+def scores(collection: str, query: FloatVector, stored: dict[str, int]) -> dict[str, float]:
+    """Score records by the definition of the collection's metric, in float64."""
+    expected = ORACLES[collection](query.astype(np.float64), vectors(stored).astype(np.float64))
+    return dict(zip(stored, expected.tolist(), strict=True))
+
+
+def segment_directories(server: Any) -> list[Path]:
+    return list(server.configuration.parent.glob("data/collections/*/segments"))
+
+
+async def write_and_kill(server: Any, ledgers: list[Ledger], watch: SegmentWatch, choices: random.Random) -> int:
+    """Let writers work until the server is killed, and return how many writes were answered."""
+    answers = asyncio.Semaphore(0)
+    directories = segment_directories(server)
+    watching = asyncio.create_task(watch_segments(watch, directories))
+    wanted = choices.randint(5, 120)
+    async with connected(server.address) as stub, asyncio.TaskGroup() as writers:
+        for ledger in ledgers:
+            for writer in range(1, 1 + WRITERS):
+                writers.create_task(write_until_it_dies(stub, ledger, writer, answers))
+        for _ in range(wanted):
+            await answers.acquire()
+        await asyncio.sleep(choices.uniform(0, 0.2))
+        server.kill()
+    watching.cancel()
+    for directory in directories:
+        watch.look_at_what_is_left(directory)
+    return wanted
+
+
+@pytest.mark.timeout(120 + 30 * KILLS)
+async def test_kills_lose_no_acknowledged_write_and_bring_nothing_back(start_server: Any) -> None:
+    choices = random.Random(20)
+    ledgers = [Ledger(collection.name, choices) for collection in COLLECTIONS]
+    watch, walked, answered = SegmentWatch(), set[str](), 0
     server = start_server(SETTINGS)
     async with connected(server.address) as stub:
-        unbound = CreateCollectionRequest(name=COLLECTION, unbound=Unbound(dimension=DIMENSION))
-        await stub.CreateCollection(unbound)
-    for _ in range(KILLS):
-        async with connected(server.address) as stub:
-            enough = ledger.expect_answers(ledger.choices.randint(5, 80))
-            async with asyncio.TaskGroup() as writers:
-                for writer in range(WRITERS):
-                    writers.create_task(write_until_it_dies(stub, ledger, 1 + writer))
-                await enough.wait()
-                server.kill()
+        for collection in COLLECTIONS:
+            await stub.CreateCollection(collection)
+    for kill in range(1, 1 + KILLS):
+        answered += await write_and_kill(server, ledgers, watch, choices)
         server = start_server(SETTINGS)
         async with connected(server.address) as stub:
-            stored = await read_everything(stub)
-            ledger.settle(stored)
-            await check_searches(stub, stored)
-    assert ledger.answers >= KILLS * 5
+            for ledger in ledgers:
+                stored = await read_everything(stub, ledger.collection)
+                ledger.settle(stored)
+                if await check_searches(stub, ledger.collection, stored):
+                    walked.add(ledger.collection)
+        assert "segment dropped" not in server.log.read_text()
+        if kill % 20 == 0:
+            log.info("%d kills, at least %d writes answered; %s", kill, answered, watch)
     assert server.stop() == 0
+    assert (set(watch.merged), walked) == (KINDS, KINDS - {"flat"})

@@ -129,8 +129,9 @@ def translated_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         # The low byte is the primary code. Python's own complaint that a text is not UTF-8 has none.
         unreadable_text = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else sqlite3.SQLITE_OK
-        code = getattr(error, "sqlite_errorcode", unreadable_text) & 0xFF
-        kind, meaning = _ERRORS.get(code, (BackendUnavailableError, "cannot be used"))
+        code = getattr(error, "sqlite_errorcode", unreadable_text)
+        found = _ERRORS.get(code) or _ERRORS.get(code & 0xFF)
+        kind, meaning = found or (BackendUnavailableError, "cannot be used")
         raise kind(f"{path.name} {meaning}: {error}") from error
 
 
@@ -189,6 +190,8 @@ _ERRORS: Mapping[int, tuple[type[VecgateError], str]] = MappingProxyType(
         sqlite3.SQLITE_CORRUPT: (StorageCorruptError, "is damaged"),
         sqlite3.SQLITE_NOTADB: (StorageCorruptError, "is not a database"),
         sqlite3.SQLITE_FULL: (StorageFullError, "cannot grow, the disk is full"),
+        # The file beside it through which its connections share an index of the log, which a start makes anew.
+        sqlite3.SQLITE_IOERR_SHMSIZE: (StorageFullError, "cannot be used, the disk is full"),
     }
 )
-"""SQLite's primary result code → our error and what to say of the file."""
+"""SQLite's result code, or the primary one of a group → our error and what to say of the file."""
