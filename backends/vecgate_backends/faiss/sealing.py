@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 RETRY_SECONDS = 30.0
-"""How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower."""
+"""How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower. Then it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +63,44 @@ class Sealer:
         self._builders = builders
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pauses: dict[str, asyncio.TimerHandle] = {}
+        self._resting: dict[str, asyncio.TimerHandle] = {}  # namespaces that are to be merged if nothing comes
         self._resume_at = 0.0
+        self._paused: set[Partition] = set()
+        self._retry: asyncio.TimerHandle | None = None
 
     def consider(self, partition: Partition) -> None:
-        """Begin a rebuild of the partition if one is due and none is under way; called whenever it has changed."""
-        if partition.namespace in self._pauses:
-            self._pauses.pop(partition.namespace).cancel()
-        if not self._may_begin(partition):
+        """Begin a rebuild of the partition if one is due and none is under way; after a failure, once the pause is over.
+
+        Called whenever the partition has changed.
+        """
+        if partition.namespace in self._resting:
+            self._resting.pop(partition.namespace).cancel()
+        if partition.rebuilding or self._stopped.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._resume_at:
+            self._paused.add(partition)
+            self._retry = self._retry or loop.call_at(self._resume_at, self._resume)
             return
         rebuild = choose_rebuild(partition.head, partition.segments, self._settings.threshold)
         if rebuild is not None:
             self._begin(partition, rebuild)
         elif partition.segments and self._settings.quiet_seconds:
-            self._pauses[partition.namespace] = asyncio.get_running_loop().call_later(
+            self._resting[partition.namespace] = loop.call_later(
                 self._settings.quiet_seconds, self._merge_quiet, partition
             )
 
     def _merge_quiet(self, partition: Partition) -> None:
         """Merge what pays now that nothing has changed for a while."""
-        del self._pauses[partition.namespace]
-        if self._may_begin(partition):
-            merge = choose_quiet_merge(partition.head, partition.segments)
-            if merge is not None:
-                self._begin(partition, merge)
-
-    def _may_begin(self, partition: Partition) -> bool:
-        failed = asyncio.get_running_loop().time() < self._resume_at
-        return not (partition.rebuilding or failed or self._stopped.is_set())
+        del self._resting[partition.namespace]
+        if partition.rebuilding or self._stopped.is_set():
+            return
+        if asyncio.get_running_loop().time() < self._resume_at:
+            self.consider(partition)
+            return
+        merge = choose_quiet_merge(partition.head, partition.segments)
+        if merge is not None:
+            self._begin(partition, merge)
 
     def _begin(self, partition: Partition, rebuild: Rebuild) -> None:
         partition.rebuilding = True
@@ -106,9 +116,11 @@ class Sealer:
     async def stop(self) -> None:
         """Give up what is under way; nothing is lost by it."""
         self._stopped.set()
-        for pause in self._pauses.values():
-            pause.cancel()
-        self._pauses.clear()
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
+        if self._retry is not None:
+            self._retry.cancel()
         await self.settle()
 
     async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:
@@ -127,11 +139,18 @@ class Sealer:
             self._pause("unexpected")  # what Faiss raises has any type
         finally:
             partition.rebuilding = False
+            partition.head.compact()  # what died meanwhile had to keep its place
         self.consider(partition)
 
     def _pause(self, reason: str) -> None:
         logger.warning("cannot rebuild the index of collection %s (searches stay right): %s", self._spec.name, reason)
         self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+
+    def _resume(self) -> None:
+        self._retry = None
+        paused, self._paused = self._paused, set()
+        for partition in paused:
+            self.consider(partition)
 
     async def _register(self, partition: Partition, rebuild: Rebuild, segment: Segment | None) -> None:
         """Commit the segment to the manifest; applying that commit publishes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import sqlite3
@@ -18,7 +19,7 @@ import xxhash
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import ByIds, Everything, SearchOptions
 from vecgate_backends.errors import StorageFullError
-from vecgate_backends.faiss import FaissBackend, index_building, rebuild, segment_file
+from vecgate_backends.faiss import FaissBackend, index_building, rebuild, sealing, segment_file
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.records import (
     IDS_ONLY,
@@ -253,6 +254,29 @@ async def test_a_rebuild_that_fails_leaves_searches_right_and_is_tried_again(
     await put(collection, ids(THRESHOLD, THRESHOLD + 1), stored[THRESHOLD:])
     await backend.settle()
     assert segment_rows(collection) == [THRESHOLD + 1]
+
+
+async def test_a_rebuild_that_failed_is_tried_again_without_another_write(
+    open_backend: OpenBackend, put: Put, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "RETRY_SECONDS", 0.1)
+    tried: list[Path] = []
+    written, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def full_at_first(path: Path, contents: segment_file.SegmentContents) -> bytes:
+        tried.append(path)
+        if len(tried) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        loop.call_soon_threadsafe(written.set)
+        return segment_file.write_segment(path, contents)
+
+    monkeypatch.setattr(rebuild, "write_segment", full_at_first)
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    collection = await make(backend)
+    await put(collection, ids(0, THRESHOLD))
+    await asyncio.wait_for(written.wait(), 60)
+    await backend.settle()
+    assert (segment_rows(collection), len(tried), len(files(directory))) == ([THRESHOLD], 3, 1)
 
 
 async def test_closing_gives_up_a_build_and_loses_nothing(open_backend: OpenBackend, put: Put, directory: Path) -> None:
