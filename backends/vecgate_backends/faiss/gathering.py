@@ -7,9 +7,9 @@ other threads as there are threads, what arrives meanwhile is gathered behind th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from vecgate_backends.filters import Filter
 from vecgate_backends.records import FloatMatrix
 
 MOST_QUERIES = 64
-"""Queries of one run; more only make the first wait for the last."""
+"""Queries of one run on other threads; more only make the first wait for the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,20 @@ class Ranked(NamedTuple):
     ranking: Ranking
 
 
-Outcome: TypeAlias = tuple[Plan, list[Ranking]]
-Run: TypeAlias = Callable[[Question, FloatMatrix], Outcome | Awaitable[Outcome]]
-"""Searches for many queries, shape (n, dimension): at once where that is short, else elsewhere."""
+class Runner(Protocol):
+    """Plans and runs searches."""
+
+    def plan(self, question: Question) -> Plan:
+        """Choose how the question is answered now."""
+
+    def at_once(self, plan: Plan) -> int:
+        """Return how many queries run on the event loop at most; 0 for none."""
+
+    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        """Search for queries, shape (n, dimension), here."""
+
+    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        """Search for queries on other threads."""
 
 
 @dataclass(slots=True)
@@ -62,8 +73,8 @@ class _Gathered:
 class SearchGathering:
     """Gathers single searches of one collection; used on the event loop."""
 
-    def __init__(self, run: Run, *, concurrent_runs: int) -> None:
-        self._run = run
+    def __init__(self, runner: Runner, *, concurrent_runs: int) -> None:
+        self._runner = runner
         self._free = concurrent_runs
         self._waiting: dict[Question, _Gathered] = {}
         self._due = False
@@ -86,47 +97,56 @@ class SearchGathering:
     def _begin(self) -> None:
         """Run what was gathered first."""
         self._due = False
-        question, gathered = next(iter(self._waiting.items()))
-        if len(gathered.queries) <= MOST_QUERIES:
-            del self._waiting[question]
-        else:
-            first = _Gathered(gathered.queries[:MOST_QUERIES], gathered.answers[:MOST_QUERIES])
-            self._waiting[question] = _Gathered(gathered.queries[MOST_QUERIES:], gathered.answers[MOST_QUERIES:])
-            gathered = first
-        self._settle(question, gathered)
+        question = next(iter(self._waiting))
+        gathered = self._waiting[question]
+        try:
+            plan = self._runner.plan(question)
+            at_once = self._runner.at_once(plan)
+            if at_once:
+                self._run_here(plan, self._take(question, at_once))
+            else:
+                self._run_aside(plan, self._take(question, MOST_QUERIES))
+        except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
+            self._waiting.pop(question, None)
+            _fail(gathered.answers, error)
         self._schedule()
 
-    def _settle(self, question: Question, gathered: _Gathered) -> None:
-        """Run for those who still wait."""
-        waiting = [pair for pair in zip(gathered.queries, gathered.answers, strict=True) if not pair[1].done()]
-        if not waiting:
+    def _take(self, question: Question, count: int) -> _Gathered:
+        """Take so many queries out for whom somebody still waits."""
+        gathered = self._waiting.pop(question)
+        if len(gathered.queries) > count:
+            self._waiting[question] = _Gathered(gathered.queries[count:], gathered.answers[count:])
+        pairs = zip(gathered.queries[:count], gathered.answers[:count], strict=True)
+        awaited = [(query, answer) for query, answer in pairs if not answer.done()]
+        return _Gathered([query for query, _ in awaited], [answer for _, answer in awaited])
+
+    def _run_here(self, plan: Plan, gathered: _Gathered) -> None:
+        if not gathered.queries:
             return
-        answers = [answer for _, answer in waiting]
         try:
-            outcome = self._run(question, np.concatenate([query for query, _ in waiting]))
-        except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
-            _fail(answers, error)
-            return
-        if isinstance(outcome, tuple):
-            _answer(answers, outcome)
+            _answer(gathered.answers, plan, self._runner.run(plan, np.concatenate(gathered.queries)))
+        except Exception as error:  # noqa: BLE001  # as above
+            _fail(gathered.answers, error)
+
+    def _run_aside(self, plan: Plan, gathered: _Gathered) -> None:
+        if not gathered.queries:
             return
         self._free -= 1
-        task = asyncio.create_task(self._await(outcome, answers))
+        task = asyncio.create_task(self._await(plan, gathered))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _await(self, outcome: Awaitable[Outcome], answers: Sequence[asyncio.Future[Ranked]]) -> None:
+    async def _await(self, plan: Plan, gathered: _Gathered) -> None:
         try:
-            _answer(answers, await outcome)
+            _answer(gathered.answers, plan, await self._runner.run_aside(plan, np.concatenate(gathered.queries)))
         except Exception as error:  # noqa: BLE001  # as above
-            _fail(answers, error)
+            _fail(gathered.answers, error)
         finally:
             self._free += 1
             self._schedule()
 
 
-def _answer(answers: Sequence[asyncio.Future[Ranked]], outcome: Outcome) -> None:
-    plan, rankings = outcome
+def _answer(answers: Sequence[asyncio.Future[Ranked]], plan: Plan, rankings: Sequence[Ranking]) -> None:
     for answer, ranking in zip(answers, rankings, strict=True):
         if not answer.done():
             answer.set_result(Ranked(plan, ranking))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 
 import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
-from vecgate_backends.faiss.gathering import Outcome, Question, SearchGathering
+from vecgate_backends.faiss.gathering import Question, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
@@ -22,8 +22,10 @@ from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 4_000_000
-"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 1 ms. A hop to another thread and
-back costs more than a short search does."""
+"""Multiplications, rows x dimension, up to which a query is searched for on the event loop: about 1 ms. A hop to another thread and back
+costs more than a short search does, and two threads that both want the interpreter wait for each other."""
+INLINE_QUERIES_WORK = 16_000_000
+"""The same for several queries of one run."""
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced meanwhile; the last attempt holds the loop, and cannot fail."""
 
@@ -35,7 +37,7 @@ class Searcher:
         self._spec = spec
         self._reader = reader
         self._threads = threads
-        self._gathering = SearchGathering(self._run_question, concurrent_runs=threads.search_threads)
+        self._gathering = SearchGathering(self, concurrent_runs=threads.search_threads)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
@@ -51,9 +53,37 @@ class Searcher:
                 break
         return _all_hits(plan, partition, rankings, records, options)
 
+    def plan(self, question: Question) -> Plan:
+        """Choose how the question is answered now."""
+        partition, matching = question.partition, None
+        if question.filter is not None:
+            matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
+        return make_plan(partition.blocks(), matching, self._spec.metric, question.top_k, question.breadth)
+
+    def at_once(self, plan: Plan) -> int:
+        """Return how many queries run on the event loop at most; 0 for none."""
+        work = max(1, plan.cost * self._spec.dimension)
+        return 0 if work > INLINE_WORK else INLINE_QUERIES_WORK // work
+
+    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        """Search for queries, shape (n, dimension), here."""
+        return run_plan(plan, queries)
+
+    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        """Search for queries on as many threads as there is work for."""
+        loop = asyncio.get_running_loop()
+        parts = min(self._threads.search_threads, len(queries), math.ceil(plan.cost * queries.size / INLINE_WORK))
+        found = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._threads.searchers, run_plan, plan, part)
+                for part in np.array_split(queries, max(1, parts))
+            )
+        )
+        return [ranking for part in found for ranking in part]
+
     async def _rankings(
         self, partition: Partition, queries: FloatMatrix, options: SearchOptions, *, inline: bool
-    ) -> Outcome:
+    ) -> tuple[Plan, Sequence[Ranking]]:
         question = Question(
             partition,
             options.top_k,
@@ -64,36 +94,10 @@ class Searcher:
         if len(queries) == 1 and not inline:
             plan, ranking = await self._gathering.ask(question, queries)
             return plan, [ranking]
-        plan = self._plan(question)
-        if inline or self._is_short(plan, queries):
-            return plan, run_plan(plan, queries)
-        return await self._run(plan, queries)
-
-    def _run_question(self, question: Question, queries: FloatMatrix) -> Outcome | Awaitable[Outcome]:
-        plan = self._plan(question)
-        return (plan, run_plan(plan, queries)) if self._is_short(plan, queries) else self._run(plan, queries)
-
-    def _plan(self, question: Question) -> Plan:
-        partition, matching = question.partition, None
-        if question.filter is not None:
-            matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
-        return make_plan(partition.blocks(), matching, self._spec.metric, question.top_k, question.breadth)
-
-    @staticmethod
-    def _is_short(plan: Plan, queries: FloatMatrix) -> bool:
-        return plan.cost * queries.size <= INLINE_WORK
-
-    async def _run(self, plan: Plan, queries: FloatMatrix) -> Outcome:
-        """Run a plan on as many threads as there is work for."""
-        loop = asyncio.get_running_loop()
-        parts = min(self._threads.search_threads, len(queries), math.ceil(plan.cost * queries.size / INLINE_WORK))
-        found = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._threads.searchers, run_plan, plan, part)
-                for part in np.array_split(queries, parts)
-            )
-        )
-        return plan, [ranking for part in found for ranking in part]
+        plan = self.plan(question)
+        if inline or len(queries) <= self.at_once(plan):
+            return plan, self.run(plan, queries)
+        return plan, await self.run_aside(plan, queries)
 
 
 def _breadth(spec: CollectionSpec, options: SearchOptions) -> Breadth:

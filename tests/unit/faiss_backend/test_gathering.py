@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from vecgate_backends.faiss import gathering
-from vecgate_backends.faiss.gathering import Outcome, Question, Ranked, SearchGathering
+from vecgate_backends.faiss.gathering import Question, Ranked, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
 from vecgate_backends.faiss.segment_index import Breadth
@@ -24,31 +24,34 @@ def query(number: int) -> FloatMatrix:
 
 
 class Runs:
-    """Answers each query with its number as the id, at once or when it is let go."""
+    """Answers each query with its number as the id: on the loop so many at a time, or aside when it is let go."""
 
-    def __init__(self, *, at_once: bool) -> None:
-        self.seen: list[tuple[Question, list[int]]] = []
+    def __init__(self, *, at_once: int = 0) -> None:
+        self.seen: list[tuple[int, list[int]]] = []
         self.held: list[asyncio.Event] = []
         self.fault: Exception | None = None
         self._at_once = at_once
 
-    def __call__(self, question: Question, queries: FloatMatrix) -> Outcome | Awaitable[Outcome]:
-        numbers = queries[:, 0].astype(int).tolist()
-        self.seen.append((question, numbers))
-        if self.fault is not None and self._at_once:
-            raise self.fault
-        rankings = [Ranking([str(number)], [number], np.zeros(1, np.float32), 0) for number in numbers]
-        outcome = (Plan(Metric.DOT, question.top_k, ()), rankings)
-        if self._at_once:
-            return outcome
-        self.held.append(asyncio.Event())
-        return self._later(self.held[-1], outcome)
+    def plan(self, question: Question) -> Plan:
+        return Plan(Metric.DOT, question.top_k, ())
 
-    async def _later(self, event: asyncio.Event, outcome: Outcome) -> Outcome:
+    def at_once(self, plan: Plan) -> int:
+        del plan
+        return self._at_once
+
+    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        numbers = [int(number) for number in queries[:, 0]]
+        self.seen.append((plan.top_k, numbers))
         if self.fault is not None:
             raise self.fault
+        return [Ranking([str(number)], [number], np.zeros(1, np.float32), 0) for number in numbers]
+
+    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        event = asyncio.Event()
+        self.held.append(event)
+        rankings = self.run(plan, queries)
         await event.wait()
-        return outcome
+        return rankings
 
 
 def ids(answers: Sequence[Ranked]) -> list[str]:
@@ -56,26 +59,26 @@ def ids(answers: Sequence[Ranked]) -> list[str]:
 
 
 async def test_what_arrives_in_one_step_of_the_loop_runs_as_one() -> None:
-    runs = Runs(at_once=True)
+    runs = Runs(at_once=64)
     gathered = SearchGathering(runs, concurrent_runs=1)
     answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
     assert ids(answers) == ["0", "1", "2", "3", "4"]
-    assert runs.seen == [(QUESTION, [0, 1, 2, 3, 4])]
+    assert runs.seen == [(3, [0, 1, 2, 3, 4])]
 
 
 async def test_searches_of_different_kinds_run_apart() -> None:
-    runs = Runs(at_once=True)
+    runs = Runs(at_once=64)
     gathered = SearchGathering(runs, concurrent_runs=1)
     answers = await asyncio.gather(
         gathered.ask(QUESTION, query(0)), gathered.ask(OTHER, query(1)), gathered.ask(QUESTION, query(2))
     )
     assert ids(answers) == ["0", "1", "2"]
     assert [answer.plan.top_k for answer in answers] == [3, 4, 3]
-    assert runs.seen == [(QUESTION, [0, 2]), (OTHER, [1])]
+    assert runs.seen == [(3, [0, 2]), (4, [1])]
 
 
 async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them() -> None:
-    runs = Runs(at_once=False)
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=2)
     tasks = []
     for number in range(5):
@@ -91,17 +94,21 @@ async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them()
     assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
 
 
-async def test_a_run_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("aside", [False, True])
+async def test_a_run_has_an_upper_bound(aside: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # a parameter of a test
     monkeypatch.setattr(gathering, "MOST_QUERIES", 2)
-    runs = Runs(at_once=True)
-    gathered = SearchGathering(runs, concurrent_runs=1)
-    answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
-    assert ids(answers) == ["0", "1", "2", "3", "4"]
+    runs = Runs(at_once=0 if aside else 2)
+    gathered = SearchGathering(runs, concurrent_runs=3)
+    tasks = [asyncio.create_task(gathered.ask(QUESTION, query(number))) for number in range(5)]
+    await asyncio.sleep(0.001)
+    for event in runs.held:
+        event.set()
+    assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
     assert [numbers for _, numbers in runs.seen] == [[0, 1], [2, 3], [4]]
 
 
 async def test_one_that_leaves_is_not_run_and_takes_nobody_along() -> None:
-    runs = Runs(at_once=False)
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=1)
     tasks = [asyncio.create_task(gathered.ask(QUESTION, query(0)))]
     await asyncio.sleep(0.001)
