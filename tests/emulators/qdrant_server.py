@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import grpc
@@ -22,8 +23,11 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as wire
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
+from qdrant_client.local import payload_value_extractor
 
 VERSION = "1.17.0"
+# The engine reads the path of a condition anew for every record, which takes a quarter of a filter's time.
+payload_value_extractor.parse_json_path = cache(payload_value_extractor.parse_json_path)
 _COMPLETED = wire.UpdateResult(operation_id=1, status=wire.UpdateStatus.Completed)
 
 
