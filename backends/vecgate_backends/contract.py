@@ -40,6 +40,7 @@ from vecgate_backends.records import (
     CollectionSpec,
     Fields,
     FloatMatrix,
+    IndexConfig,
     Metadata,
     Metric,
     Record,
@@ -62,6 +63,7 @@ class Capabilities:
     filtered_writes: bool = True
     field_stats: bool = True
     encoding_stamps: bool = False
+    index_updates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,21 @@ class Backend(Protocol):
         Raises:
             CollectionExistsError: one of that name exists.
             IndexUnsupportedError: `spec.index` is of a kind it does not build.
+        """
+
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Change the index of a collection, durably where the backend is durable; None: the backend chooses.
+
+        Searches are right and wait for nothing while the index is built anew; a handle that is open sees the new settings. Never
+        called where the capabilities lack `index_updates`.
+
+        Returns:
+            Its settings from now on.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+            IndexUnsupportedError: it does not build that kind, or cannot come to it from the one there is; nothing has changed.
+            UnsupportedError: the capabilities lack `index_updates`.
         """
 
     async def collection(self, name: str) -> Collection:

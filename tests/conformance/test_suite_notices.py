@@ -17,6 +17,7 @@ from vecgate_backends.conformance import (
     concurrency,
     encoding_stamps,
     filters,
+    index_updates,
     lifecycle,
     namespaces,
     reads,
@@ -36,7 +37,9 @@ from vecgate_backends.records import (
     Acknowledgement,
     CollectionSpec,
     Fields,
+    FlatIndex,
     FloatMatrix,
+    IndexConfig,
     Metric,
     RecordBatch,
     WriteMode,
@@ -216,6 +219,18 @@ class EveryReadShowsStamps(MemoryCollection):
         return await super().list_records(*what, fields=replace(fields, encoding_stamp=True), **how)
 
 
+class AChangedIndexIsForgotten(MemoryCollection):
+    def set_index(self, index: IndexConfig | None) -> None:
+        del index
+
+
+class AChangedIndexLosesARecord(MemoryCollection):
+    def set_index(self, index: IndexConfig | None) -> None:
+        super().set_index(index)
+        for records in self._namespaces.values():
+            records.popitem()
+
+
 Noticing = Callable[[Store], Awaitable[None]]
 EVERY_SELECTOR = writes.SELECTORS["everything"]
 DEFECTS: Mapping[type[MemoryCollection], Noticing] = {
@@ -257,6 +272,12 @@ DEFECTS: Mapping[type[MemoryCollection], Noticing] = {
     ),
     EveryReadShowsStamps: lambda store: encoding_stamps.TestEncodingStamps().test_nobody_sees_a_stamp_who_did_not_ask(
         store
+    ),
+    AChangedIndexIsForgotten: lambda store: (
+        index_updates.TestIndexUpdates().test_exactly_the_claimed_changes_are_made_and_told(store, FlatIndex())
+    ),
+    AChangedIndexLosesARecord: lambda store: (
+        index_updates.TestIndexUpdates().test_searches_are_right_before_and_after_the_index_is_built_anew(store)
     ),
     TokensAreIgnored: lambda store: tokens.TestTokens().test_a_token_of_another_collection_is_refused(
         store, tokens.search_count

@@ -205,6 +205,11 @@ class _Collections(wire.CollectionsServicer):
             info.payload_schema = self._emulator.schemas[name]
             return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 
+    def Update(self, request: Any, context: Any) -> Any:
+        with self._emulator.working(context, request.collection_name) as engine:
+            engine.update_collection(request.collection_name, metadata=grpc_to_payload(request.metadata))
+        return wire.CollectionOperationResponse(result=True)
+
     def List(self, request: Any, context: Any) -> Any:
         with self._emulator.working(context) as engine:
             names = [each.name for each in engine.get_collections().collections]

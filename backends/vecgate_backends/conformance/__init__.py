@@ -19,6 +19,7 @@ from vecgate_backends.conformance.field_stats import TestFieldStats
 from vecgate_backends.conformance.filters import TestFilters, TestRandomFilters
 from vecgate_backends.conformance.fixtures import pytest_generate_tests, reopenable_store, store
 from vecgate_backends.conformance.guard import TestSuite
+from vecgate_backends.conformance.index_updates import TestIndexUpdates
 from vecgate_backends.conformance.lifecycle import TestBackend, TestCollections
 from vecgate_backends.conformance.namespaces import TestNamespaces
 from vecgate_backends.conformance.reads import TestCount, TestGet, TestList
@@ -45,6 +46,7 @@ __all__ = [
     "TestFilters",
     "TestGet",
     "TestHistories",
+    "TestIndexUpdates",
     "TestList",
     "TestNamespaces",
     "TestRandomFilters",

@@ -39,6 +39,7 @@ ROWS: Mapping[str, tuple[str, Callable[..., str]]] = MappingProxyType(
         "filtered_writes": ("update and delete by filter", _yes),
         "field_stats": ("field statistics", _yes),
         "encoding_stamps": ("unchanged text is not encoded again", _yes),
+        "index_updates": ("the index can be changed later", _yes),
     }
 )
 """Field of Capabilities → the row's name, and how its value is written."""

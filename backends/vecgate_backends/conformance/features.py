@@ -16,7 +16,7 @@ FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "field statistics": ("TestFieldStats",),
         "namespaces": ("TestNamespaces",),
         "encoding stamps": ("TestEncodingStamps",),
-        "collections, reopening": ("TestCollections", "TestBackend"),
+        "collections, reopening": ("TestCollections", "TestIndexUpdates", "TestBackend"),
         "consistency tokens": ("TestTokens",),
         "refusals": ("TestRefusals",),
         "calls at once": ("TestConcurrency",),

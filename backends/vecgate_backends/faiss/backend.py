@@ -7,10 +7,10 @@ import logging
 import os
 import uuid
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from vecgate_backends.contract import Capabilities
 from vecgate_backends.errors import (
@@ -27,9 +27,11 @@ from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.sealing import SealSettings
 from vecgate_backends.faiss.store import Store
 from vecgate_backends.faiss.threads import Threads
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, IndexConfig
 
 logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,12 @@ class FaissBackend:
         self._open: dict[str, FaissCollection] = {}
         self._unreadable: dict[str, tuple[CatalogueEntry, VecgateError]] = {}
         self._changing = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: everything, with every kind of index."""
-        return Capabilities(index_kinds=frozenset(INDEX_KINDS), durable=True, encoding_stamps=True)
+        return Capabilities(index_kinds=frozenset(INDEX_KINDS), durable=True, encoding_stamps=True, index_updates=True)
 
     async def start(self) -> None:
         """Lock the directory and load every collection; one that cannot be read does not keep the others from starting."""
@@ -112,9 +114,13 @@ class FaissBackend:
 
     async def create_collection(self, spec: CollectionSpec) -> None:
         """Make a collection: once this returns, it survives a crash."""
-        if spec.index is not None and spec.index.kind not in INDEX_KINDS:
-            raise IndexUnsupportedError(f"the faiss backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}")
+        _check_kind(spec.index)
         await self._to_the_end(self._create(spec))
+
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Change the index: once this returns, that survives a crash, and what was built otherwise is built anew in the background."""
+        _check_kind(index)
+        return await self._to_the_end(self._update(name, index))
 
     async def collection(self, name: str) -> FaissCollection:
         """Return the open collection."""
@@ -145,6 +151,16 @@ class FaissBackend:
             entry = CatalogueEntry(uuid.uuid4().hex, spec)
             await asyncio.to_thread(resources.store.create, entry)
             await self._load(entry, resources)
+
+    async def _update(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        async with self._changing:
+            store = self._require().store
+            collection = await self.collection(name)
+            entry = replace(collection.entry, spec=replace(collection.spec, index=index))
+            if entry != collection.entry:
+                await asyncio.to_thread(store.update, entry)
+            await collection.follow(entry)
+            return entry.spec
 
     async def _delete(self, name: str) -> None:
         async with self._changing:
@@ -179,12 +195,12 @@ class FaissBackend:
         else:
             self._open[entry.spec.name] = collection
 
-    async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _to_the_end(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Await work that goes on if the caller is cancelled, so that files and memory never disagree."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
     def _require(self) -> _Resources:
         if self._resources is None:
@@ -197,6 +213,11 @@ def _check_options(options: FaissOptions) -> None:
     for name, bound in least.items():
         if getattr(options, name) < bound:
             raise ConfigurationError(f"{name}: must be at least {bound}, not {getattr(options, name)}")
+
+
+def _check_kind(index: IndexConfig | None) -> None:
+    if index is not None and index.kind not in INDEX_KINDS:
+        raise IndexUnsupportedError(f"the faiss backend builds indexes of these kinds: {', '.join(INDEX_KINDS)}")
 
 
 def _no_collection(name: str) -> VecgateError:

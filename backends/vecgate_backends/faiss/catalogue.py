@@ -85,6 +85,10 @@ class Catalogue:
             ),
         )
 
+    def update(self, entry: CatalogueEntry) -> None:
+        """Record other settings of a collection that is there."""
+        self._change(("UPDATE collections SET spec = ? WHERE uid = ?", (encode_spec(entry.spec), entry.uid)))
+
     def remove(self, entry: CatalogueEntry) -> None:
         """Delete a collection: from here on it does not exist, and its directory is a leftover."""
         self._change(

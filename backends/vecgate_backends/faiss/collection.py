@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
@@ -19,14 +19,14 @@ from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.consistency import ConsistencyToken
 from vecgate_backends.faiss.loading import CollectionFiles, load_partitions
 from vecgate_backends.faiss.metadata_index import MetadataIndex
-from vecgate_backends.faiss.operations import DeleteRecords, Operation, Targets, UpdateRecordMetadata, UpsertRecords
+from vecgate_backends.faiss.operations import DeleteRecords, Targets, UpdateRecordMetadata, UpsertRecords
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.sealing import Sealer, SealSettings
 from vecgate_backends.faiss.searcher import Searcher
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.faiss.truth import TruthReader, open_truth
-from vecgate_backends.faiss.writer import Committed, GroupCommitWriter
+from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import (
     IDS_ONLY,
@@ -39,8 +39,6 @@ from vecgate_backends.records import (
     RecordBatch,
     WriteMode,
 )
-
-ValueT = TypeVar("ValueT")
 
 SCANNED_SHARE = 0.01
 """Share of a namespace that must match for a filtered page to be read along the order of ids; below, the matches are sorted."""
@@ -110,6 +108,12 @@ class FaissCollection:
         """Its row of the catalogue."""
         return self._entry
 
+    async def follow(self, entry: CatalogueEntry) -> None:
+        """Take over other settings of the index: searches heed them from here on, and what must be built anew will be."""
+        self._entry = entry
+        self._searcher.spec = entry.spec
+        await self._sealer.follow(entry.spec, list(self._partitions.values()))
+
     def end(self, ending: Callable[[], VecgateError] | None) -> None:
         """Let every later call raise what `ending` makes; None takes that back."""
         self._ending = ending
@@ -139,7 +143,7 @@ class FaissCollection:
         expected = (len(batch.ids), self.spec.dimension)
         if batch.vectors.shape != expected:
             raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
-        committed = await self._write(UpsertRecords(namespace, batch, mode, self.spec.metric))
+        committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
         return WriteResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def update_metadata(
@@ -148,7 +152,7 @@ class FaissCollection:
         """Set and remove metadata fields of the selected records."""
         del acknowledgement  # both levels are the same here
         self._require(None)
-        committed = await self._write(
+        committed = await self._writer.submit(
             UpdateRecordMetadata(namespace, await self._targets(namespace, selector), changes)
         )
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
@@ -161,7 +165,7 @@ class FaissCollection:
         if dry_run:
             return ChangeResult(await self.count(namespace, selector), searchable=True, consistency_token="")
         self._require(None)
-        committed = await self._write(DeleteRecords(namespace, await self._targets(namespace, selector)))
+        committed = await self._writer.submit(DeleteRecords(namespace, await self._targets(namespace, selector)))
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def search(self, namespace: str, queries: FloatMatrix, options: SearchOptions) -> Sequence[Hits]:
@@ -238,9 +242,6 @@ class FaissCollection:
 
     def _token(self, sequence: int) -> str:
         return ConsistencyToken(self._entry.uid, sequence).encode()
-
-    async def _write(self, operation: Operation[ValueT]) -> Committed[ValueT]:
-        return await self._writer.submit(operation)
 
     def _partition(self, namespace: str) -> Partition:
         found = self._partitions.get(namespace)

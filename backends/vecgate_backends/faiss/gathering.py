@@ -15,7 +15,7 @@ import numpy as np
 
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
-from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.segment_index import Breadths
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import FloatMatrix
 
@@ -28,13 +28,13 @@ class Question:
     """What searches have in common that can run together.
 
     Attributes:
-        breadth: None: exactly.
+        breadths: None: exactly.
         filter, filter_text: the filter and its repr(), which tells apart what Python takes for equal.
     """
 
     partition: Partition
     top_k: int
-    breadth: Breadth | None
+    breadths: Breadths | None
     filter: Filter | None = field(default=None, compare=False)
     filter_text: str = ""
 

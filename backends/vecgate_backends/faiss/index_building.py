@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +15,16 @@ import numpy as np
 from vecgate_backends.faiss.calibration import QUERIES, calibrated
 from vecgate_backends.faiss.scoring import Rows
 from vecgate_backends.faiss.segment_index import SegmentIndex, segment_index
-from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex, IvfIndex, Metric, Quantization
+from vecgate_backends.records import (
+    FlatIndex,
+    FloatMatrix,
+    FloatVector,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    Metric,
+    Quantization,
+)
 
 BUILD_ROWS = 2048
 """Vectors added to an index at a time, within about half a second."""
@@ -41,13 +52,25 @@ class BuildStoppedError(Exception):
     """A build was given up because the backend closes."""
 
 
-def buildable(settings: FlatIndex | HnswIndex | IvfIndex, norms: FloatVector) -> FlatIndex | HnswIndex | IvfIndex:
+def buildable(settings: IndexConfig, norms: FloatVector) -> IndexConfig:
     """Return the settings, or FlatIndex where vectors of these squared lengths, shape (n,), can be searched no other way."""
     if not np.isfinite(norms).all():
         return FlatIndex()  # distances beyond float32 would lead a walk astray
     if isinstance(settings, IvfIndex) and len(norms) < LEAST_LISTS * VECTORS_A_LIST:
         return FlatIndex()
     return settings
+
+
+@lru_cache(256)  # asked as often as the parameters of segments are
+def build_settings(settings: IndexConfig) -> IndexConfig:
+    """Return the settings without what searches alone depend on: equal ones build alike."""
+    match settings:
+        case HnswIndex():
+            return replace(settings, ef=HnswIndex().ef)
+        case IvfIndex():
+            return replace(settings, nprobe=None)
+        case FlatIndex():
+            return settings
 
 
 def build_index(

@@ -1,8 +1,8 @@
 """Rebuilding the index: when blocks become a new segment, which ones, and how it is made.
 
-While records are written there are two reasons: the head is full, or segments are to be merged, because many of their rows are dead or
-because there are several of one size. Merging by size keeps the number of segments logarithmic, and each vector is built into a graph a
-logarithmic number of times. Once writing has paused there is a third: one graph of many rows is searched in the time of two of few.
+While records are written there are three reasons: the head is full; a segment is to be built anew, because many of its rows are dead or
+because the collection's index was changed; or there are several segments of one size, which are merged. Merging by size keeps the number of segments logarithmic, and each vector is built into a graph a
+logarithmic number of times. Once writing has paused there is a fourth: one graph of many rows is searched in the time of two of few.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
-from vecgate_backends.faiss.index_building import build_index, buildable
+from vecgate_backends.faiss.index_building import build_index, build_settings, buildable
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import (
@@ -34,8 +34,9 @@ from vecgate_backends.faiss.segment_file import (
 )
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.truth import SegmentRow
-from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex
+from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IndexConfig
 
+DEFAULT_INDEX = HnswIndex()
 MERGED_SEGMENTS = 4
 """So many segments of one size become one of the next size."""
 DEAD_SHARE = 0.3
@@ -73,12 +74,21 @@ class Rebuild:
         return np.sort(np.concatenate(died))
 
 
-def choose_rebuild(head: Head, segments: Sequence[Segment], seal_threshold: int) -> Rebuild | None:
-    """Return the most urgent rebuild of a partition, or None; a full head comes first, because searches pay for it."""
+def choose_rebuild(
+    head: Head, segments: Sequence[Segment], seal_threshold: int, index: IndexConfig | None
+) -> Rebuild | None:
+    """Return the most urgent rebuild of a partition, or None; a full head comes first, because searches pay for it.
+
+    Args:
+        head: its exact part.
+        segments: the others.
+        seal_threshold: rows that make the head full.
+        index: what the collection is to be searched by; None for the default.
+    """
     if head.live >= seal_threshold:
         return Rebuild(head.close_chunks(), ())
     for segment in segments:
-        if segment.block.dead > DEAD_SHARE * len(segment.block):
+        if segment.block.dead > DEAD_SHARE * len(segment.block) or is_outdated(segment, index):
             return Rebuild((), (segment,))
     tiers: dict[int, list[Segment]] = defaultdict(list)
     for segment in segments:
@@ -87,6 +97,17 @@ def choose_rebuild(head: Head, segments: Sequence[Segment], seal_threshold: int)
         if len(tier) >= MERGED_SEGMENTS:
             return Rebuild((), tuple(tier))
     return None
+
+
+def is_outdated(segment: Segment, index: IndexConfig | None) -> bool:
+    """Return whether building the segment anew would give it another index than it has."""
+    has = build_settings(SegmentParameters.decode(segment.row.parameters).index)
+    wanted = build_settings(index or DEFAULT_INDEX)
+    if has == wanted:
+        return False
+    block = segment.block
+    # What would stay flat, because it is small for instance, must not be built anew for ever.
+    return has != buildable(wanted, block.norms[block.live] if block.dead else block.norms)
 
 
 def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | None:
@@ -118,7 +139,7 @@ def build_segment(
     record_ids = [
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
-    settings = buildable(spec.index or HnswIndex(), norms)
+    settings = buildable(spec.index or DEFAULT_INDEX, norms)
     index = None if isinstance(settings, FlatIndex) else build_index(vectors, spec.metric, settings, stopped)
     if index is not None and not index.quantized:
         vectors = graph_vectors(index.raw)  # the graph's own copy, so that there is one

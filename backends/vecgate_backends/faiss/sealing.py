@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
+CONSIDERED_AT_ONCE = 256
+"""Partitions looked at before searches have their turn, about 1 ms."""
 RETRY_SECONDS = 30.0
 """How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower. Then it is tried again."""
 
@@ -63,38 +65,40 @@ class Sealer:
         self._builders = builders
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._resting: dict[str, asyncio.TimerHandle] = {}  # namespaces that are to be merged if nothing comes
+        self._pauses: dict[str, asyncio.TimerHandle] = {}
         self._resume_at = 0.0
-        self._paused: set[Partition] = set()
-        self._retry: asyncio.TimerHandle | None = None
 
     def consider(self, partition: Partition) -> None:
-        """Begin a rebuild of the partition if one is due and none is under way; after a failure, once the pause is over.
-
-        Called whenever the partition has changed.
-        """
-        if partition.namespace in self._resting:
-            self._resting.pop(partition.namespace).cancel()
+        """Begin a rebuild of the partition if one is due and none is under way; called whenever it has changed."""
+        if partition.namespace in self._pauses:
+            self._pauses.pop(partition.namespace).cancel()
         if partition.rebuilding or self._stopped.is_set():
             return
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._resume_at:
-            self._paused.add(partition)
-            self._retry = self._retry or loop.call_at(self._resume_at, self._resume)
+        failed = self._resume_at - asyncio.get_running_loop().time()
+        if failed > 0:
+            self._come_back(partition, failed, self.consider)
             return
-        rebuild = choose_rebuild(partition.head, partition.segments, self._settings.threshold)
+        rebuild = choose_rebuild(partition.head, partition.segments, self._settings.threshold, self._spec.index)
         if rebuild is not None:
             self._begin(partition, rebuild)
         elif partition.segments and self._settings.quiet_seconds:
-            self._resting[partition.namespace] = loop.call_later(
-                self._settings.quiet_seconds, self._merge_quiet, partition
-            )
+            self._come_back(partition, self._settings.quiet_seconds, self._merge_quiet)
+
+    async def follow(self, spec: CollectionSpec, partitions: Sequence[Partition]) -> None:
+        """Take over other settings of the index, and begin to build anew what was built with others."""
+        self._spec = spec
+        for begin in range(0, len(partitions), CONSIDERED_AT_ONCE):
+            for partition in partitions[begin : begin + CONSIDERED_AT_ONCE]:
+                self.consider(partition)
+            await asyncio.sleep(0)
+
+    def _come_back(self, partition: Partition, seconds: float, look: Callable[[Partition], None]) -> None:
+        """Look at the partition again in a while, unless it changes before."""
+        self._pauses[partition.namespace] = asyncio.get_running_loop().call_later(seconds, look, partition)
 
     def _merge_quiet(self, partition: Partition) -> None:
         """Merge what pays now that nothing has changed for a while."""
-        del self._resting[partition.namespace]
-        if partition.rebuilding or self._stopped.is_set():
-            return
+        del self._pauses[partition.namespace]
         if asyncio.get_running_loop().time() < self._resume_at:
             self.consider(partition)
             return
@@ -116,17 +120,16 @@ class Sealer:
     async def stop(self) -> None:
         """Give up what is under way; nothing is lost by it."""
         self._stopped.set()
-        for timer in self._resting.values():
-            timer.cancel()
-        self._resting.clear()
-        if self._retry is not None:
-            self._retry.cancel()
+        for pause in self._pauses.values():
+            pause.cancel()
+        self._pauses.clear()
         await self.settle()
 
     async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:
+        spec = self._spec
         try:
             segment = await self._in_background(
-                lambda: build_segment(rebuild, partition.namespace, self._spec, self._directory, self._stopped.is_set)
+                lambda: build_segment(rebuild, partition.namespace, spec, self._directory, self._stopped.is_set)
             )
             await self._register(partition, rebuild, segment)
             await self._in_background(lambda: self._remove_files(rebuild))
@@ -145,12 +148,6 @@ class Sealer:
     def _pause(self, reason: str) -> None:
         logger.warning("cannot rebuild the index of collection %s (searches stay right): %s", self._spec.name, reason)
         self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
-
-    def _resume(self) -> None:
-        self._retry = None
-        paused, self._paused = self._paused, set()
-        for partition in paused:
-            self.consider(partition)
 
     async def _register(self, partition: Partition, rebuild: Rebuild, segment: Segment | None) -> None:
         """Commit the segment to the manifest; applying that commit publishes it."""

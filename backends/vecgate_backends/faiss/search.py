@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows
-from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadth, Effort, SegmentIndex
+from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadths, Effort, SegmentIndex
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
 CHUNK_CELLS = 1 << 24
@@ -86,7 +86,7 @@ class _Candidates:
 
 
 def make_plan(
-    blocks: Sequence[Block], matching: NDArray[np.int64] | None, metric: Metric, top_k: int, breadth: Breadth | None
+    blocks: Sequence[Block], matching: NDArray[np.int64] | None, metric: Metric, top_k: int, breadths: Breadths | None
 ) -> Plan:
     """Choose how to search each block.
 
@@ -95,7 +95,7 @@ def make_plan(
         matching: the live versions that pass the filter, ascending; None without a filter.
         metric: of the collection.
         top_k: hits wanted.
-        breadth: of walks; None to search exactly whatever it costs.
+        breadths: of walks; None to search exactly whatever it costs.
     """
     steps = []
     for block in blocks:
@@ -103,8 +103,8 @@ def make_plan(
         count = len(block) if rows is None else len(rows)
         if count:
             step = Step(block, rows, count, None)
-            if breadth is not None and block.index is not None:
-                effort = block.index.effort(len(block), count, top_k, breadth)
+            if breadths is not None and block.index is not None:
+                effort = block.index.effort(len(block), count, top_k, breadths.of(block.index))
                 step = min(step, Step(block, rows, count, effort), key=attrgetter("cost"))
             steps.append(step)
     return Plan(metric, top_k, tuple(steps))

@@ -17,31 +17,36 @@ from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
-from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.segment_index import Breadth, Breadths
 from vecgate_backends.faiss.threads import Threads
-from vecgate_backends.records import CollectionSpec, FloatMatrix, HnswIndex, IvfIndex, Record
+from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 4_000_000
 """Multiplications, rows x dimension, up to which a query is searched for on the event loop: about 1 ms. A hop to another thread and back
 costs more than a short search does, and two threads that both want the interpreter wait for each other."""
 INLINE_QUERIES_WORK = 16_000_000
 """The same for several queries of one run."""
+USUAL_BREADTHS = Breadths()
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced meanwhile; the last attempt holds the loop, and cannot fail."""
 
 
 class Searcher:
-    """Searches the partitions of one collection."""
+    """Searches the partitions of one collection.
+
+    Attributes:
+        spec: its settings, which whoever changes them gives here.
+    """
 
     def __init__(self, spec: CollectionSpec, reader: SlicedReader, threads: Threads) -> None:
-        self._spec = spec
+        self.spec = spec
         self._reader = reader
         self._threads = threads
         self._gathering = SearchGathering(self, concurrent_runs=threads.search_threads)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
-        prepared = index_form(self._spec.metric, queries)
+        prepared = index_form(self.spec.metric, queries)
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             plan, rankings = await self._rankings(partition, prepared, options, inline=last)
@@ -58,11 +63,11 @@ class Searcher:
         partition, matching = question.partition, None
         if question.filter is not None:
             matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
-        return make_plan(partition.blocks(), matching, self._spec.metric, question.top_k, question.breadth)
+        return make_plan(partition.blocks(), matching, self.spec.metric, question.top_k, question.breadths)
 
     def at_once(self, plan: Plan) -> int:
         """Return how many queries run on the event loop at most; 0 for none."""
-        work = max(1, plan.cost * self._spec.dimension)
+        work = max(1, plan.cost * self.spec.dimension)
         return 0 if work > INLINE_WORK else INLINE_QUERIES_WORK // work
 
     def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
@@ -87,7 +92,7 @@ class Searcher:
         question = Question(
             partition,
             options.top_k,
-            None if options.exact else _breadth(self._spec, options),
+            _breadths(self.spec, options),
             options.filter,
             "" if options.filter is None else repr(options.filter),
         )
@@ -100,13 +105,24 @@ class Searcher:
         return plan, await self.run_aside(plan, queries)
 
 
-def _breadth(spec: CollectionSpec, options: SearchOptions) -> Breadth:
-    """Return how broadly the segments of a collection are searched; what is asked of an index of another kind is ignored."""
-    if isinstance(spec.index, IvfIndex):
-        least, asked = spec.index.nprobe or 1, options.nprobe
-    else:
-        least, asked = (spec.index if isinstance(spec.index, HnswIndex) else HnswIndex()).ef, options.ef
-    return Breadth(least) if asked is None else Breadth(asked, asked=True)
+def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:
+    """Return how broadly the segments of a collection are searched, None for exactly.
+
+    A flat collection is searched exactly, whatever its segments still are; what is asked of another kind of index than they have is
+    ignored.
+    """
+    if options.exact or isinstance(spec.index, FlatIndex):
+        return None
+    ef, nprobe = USUAL_BREADTHS.ef, USUAL_BREADTHS.nprobe
+    match spec.index:
+        case HnswIndex():
+            ef = Breadth(spec.index.ef)
+        case IvfIndex(nprobe=int(least)):
+            nprobe = Breadth(least)
+    return Breadths(
+        ef if options.ef is None else Breadth(options.ef, asked=True),
+        nprobe if options.nprobe is None else Breadth(options.nprobe, asked=True),
+    )
 
 
 def _all_hits(

@@ -48,6 +48,19 @@ class Breadth:
 
 
 @dataclass(frozen=True, slots=True)
+class Breadths:
+    """The breadth of each kind of index: a partition may have several while it is built anew with other settings."""
+
+    ef: Breadth = Breadth(HnswIndex().ef)
+    nprobe: Breadth = Breadth(1)
+
+    def of(self, index: SegmentIndex) -> Breadth:
+        """Return the breadth of an index."""
+        breadth: Breadth = getattr(self, index.parameter)
+        return breadth
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """How one index is searched for a query.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vecgate_backends.faiss.codec import decode_index, encode_index
 from vecgate_backends.records import IndexConfig
@@ -22,6 +23,7 @@ class SegmentParameters:
         return json.dumps({"index": encode_index(self.index), "calibrated_ef": self.breadth})
 
     @classmethod
+    @lru_cache(1024)  # asked of each segment whenever its partition has changed
     def decode(cls, text: str) -> SegmentParameters:
         """Return what encode() was called on."""
         stored = json.loads(text)

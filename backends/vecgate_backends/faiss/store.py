@@ -93,6 +93,10 @@ class Store:
             sync_path(self._path / "collections")
             self._catalogue.add(entry)
 
+    def update(self, entry: CatalogueEntry) -> None:
+        """Keep other settings of a collection, durably."""
+        self._catalogue.update(entry)
+
     def remove(self, entry: CatalogueEntry) -> None:
         """Delete a collection from the catalogue; its files are to be removed next."""
         self._catalogue.remove(entry)

@@ -16,7 +16,7 @@ from vecgate_backends.errors import (
     VecgateError,
 )
 from vecgate_backends.memory.collection import MemoryCollection
-from vecgate_backends.records import CollectionSpec, FlatIndex
+from vecgate_backends.records import CollectionSpec, FlatIndex, IndexConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class MemoryBackend:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do: everything but outlive the process, with a flat index."""
-        return Capabilities(index_kinds=frozenset({"flat"}), durable=False, encoding_stamps=True)
+        return Capabilities(index_kinds=frozenset({"flat"}), durable=False, encoding_stamps=True, index_updates=True)
 
     async def start(self) -> None:
         """Do nothing; there is nothing to open."""
@@ -59,9 +59,15 @@ class MemoryBackend:
         await self.check()
         if spec.name in self._collections:
             raise CollectionExistsError(f"a collection named {spec.name!r} exists")
-        if not isinstance(spec.index, FlatIndex | None):
-            raise IndexUnsupportedError("the memory backend builds flat indexes only")
+        _check_kind(spec.index)
         self._collections[spec.name] = MemoryCollection(spec)
+
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Note the index, which every search goes without."""
+        collection = await self.collection(name)
+        _check_kind(index)
+        collection.set_index(index)
+        return collection.spec
 
     async def collection(self, name: str) -> MemoryCollection:
         """Return the open collection."""
@@ -79,6 +85,11 @@ class MemoryBackend:
         """Remove a collection and all its records."""
         (await self.collection(name)).end(partial(_no_collection, name))
         del self._collections[name]
+
+
+def _check_kind(index: IndexConfig | None) -> None:
+    if not isinstance(index, FlatIndex | None):
+        raise IndexUnsupportedError("the memory backend builds flat indexes only")
 
 
 def _no_collection(name: str) -> VecgateError:

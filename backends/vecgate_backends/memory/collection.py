@@ -27,6 +27,7 @@ from vecgate_backends.records import (
     Fields,
     FloatMatrix,
     FloatVector,
+    IndexConfig,
     Metadata,
     Record,
     RecordBatch,
@@ -59,6 +60,10 @@ class MemoryCollection:
     def spec(self) -> CollectionSpec:
         """Its settings."""
         return self._spec
+
+    def set_index(self, index: IndexConfig | None) -> None:
+        """Change the index in the settings."""
+        self._spec = replace(self._spec, index=index)
 
     def end(self, ending: Callable[[], VecgateError]) -> None:
         """Drop all records; every later call raises what `ending` makes: the collection was deleted, or the backend closed."""

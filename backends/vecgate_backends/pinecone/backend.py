@@ -25,7 +25,7 @@ from vecgate_backends.pinecone.index_catalogue import CatalogueEntry, IndexCatal
 from vecgate_backends.pinecone.index_requests import IndexRequests
 from vecgate_backends.pinecone.options import PineconeOptions, check_options, read_api_key
 from vecgate_backends.pinecone.settings_record import Settings
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, IndexConfig
 
 logger = logging.getLogger(__name__)
 LARGEST_DIMENSION = 20_000
@@ -120,6 +120,10 @@ class PineconeBackend:
             raise
         async with self._changing:
             self._know(PineconeCollection(settings, requests, self._options))
+
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Refuse: Pinecone chooses its index itself."""
+        raise UnsupportedError(f"Pinecone chooses the index of {name!r} itself: it cannot be changed to {index}")
 
     async def collection(self, name: str) -> PineconeCollection:
         """Return the open collection, its settings confirmed not longer ago than the options allow."""

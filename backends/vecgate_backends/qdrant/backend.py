@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from qdrant_client import models
@@ -30,8 +30,9 @@ from vecgate_backends.qdrant.settings import (
     creation_arguments,
     new_identity,
     stored_collection,
+    update_arguments,
 )
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, IndexConfig
 
 OLDEST_SERVER = (1, 17)
 """Older servers keep no metadata of collections (1.16 does), or write over a record where an insert was asked for."""
@@ -69,6 +70,7 @@ class QdrantBackend:
             durable=not self._options.in_memory,
             consistency_tokens=self._options.replicas_acknowledge,
             encoding_stamps=True,
+            index_updates=True,
         )
 
     async def start(self) -> None:
@@ -102,6 +104,21 @@ class QdrantBackend:
                     raise CollectionExistsError(f"Qdrant has a collection named {name!r}") from None
             await self._finish(name, StoredCollection(identity, spec))
 
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Change the graph's settings and the index in the metadata by one call; Qdrant builds anew by itself."""
+        async with self._connection.writing():
+            await self._require_version()
+            stored = await self._look_up(name)
+            if stored is None:
+                self._forget(name)
+                raise _no_collection(name)
+            arguments = update_arguments(stored, index, self._options)
+            if arguments:
+                await self._connection.write(lambda client: client.update_collection(self._name(name), **arguments))
+            changed = replace(stored, spec=replace(stored.spec, index=index))
+            self._follow(name, changed)
+            return changed.spec
+
     async def collection(self, name: str) -> QdrantCollection:
         """Return the collection, looked up again if that was a while ago."""
         self._connection.require_open()
@@ -120,6 +137,7 @@ class QdrantBackend:
             if NAMESPACE not in stored.indexed:
                 await self._finish(engine.name, stored)
         self._open[name] = _Open(known.collection, time.monotonic())
+        self._follow(name, stored)
         return known.collection
 
     async def list_collections(self) -> Sequence[CollectionSpec]:
@@ -182,6 +200,12 @@ class QdrantBackend:
 
     def _name(self, name: str) -> str:
         return self._options.prefix + name
+
+    def _follow(self, name: str, stored: StoredCollection) -> None:
+        """Let an open collection follow its settings, of which the index may have changed."""
+        known = self._open.get(name)
+        if known is not None and known.collection.engine.identity == stored.identity:
+            known.collection.engine.spec = stored.spec
 
     def _forget(self, name: str) -> None:
         known = self._open.pop(name, None)

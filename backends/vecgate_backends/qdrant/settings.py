@@ -25,6 +25,8 @@ from vecgate_backends.records import (
 )
 
 METADATA_KEY = "vecgate"
+INDEX_KEY = "vecgate-index"
+"""The index once it was changed: beside the other settings, so that a change can touch nothing else."""
 FORMAT = 1
 INDEX_KINDS: Mapping[str, type[IndexConfig]] = {"flat": FlatIndex, "hnsw": HnswIndex}
 
@@ -80,7 +82,7 @@ def metadata_of(identity: Identity, spec: CollectionSpec) -> dict[str, Any]:
     if spec.model is not None:
         settings["model"] = asdict(spec.model)
     if spec.index is not None:
-        settings["index"] = {"kind": spec.index.kind, **index_numbers(spec.index)}
+        settings["index"] = _index_settings(spec.index)
     return {METADATA_KEY: settings}
 
 
@@ -90,7 +92,8 @@ def stored_collection(info: models.CollectionInfo) -> StoredCollection | None:
     Raises:
         StorageCorruptError: it is vecgate's, of another format or damaged.
     """
-    settings = (info.config.metadata or {}).get(METADATA_KEY)
+    metadata = info.config.metadata or {}
+    settings = metadata.get(METADATA_KEY)
     if settings is None:
         return None
     try:
@@ -98,12 +101,13 @@ def stored_collection(info: models.CollectionInfo) -> StoredCollection | None:
             raise StorageCorruptError(
                 f"the collection's settings in Qdrant are of format {settings['format']}; this version reads {FORMAT}"
             )
+        index = metadata.get(INDEX_KEY, settings.get("index"))
         spec = CollectionSpec(
             name=settings["name"],
             dimension=int(settings["dimension"]),
             metric=Metric(settings["metric"]),
             model=ModelBinding(**settings["model"]) if "model" in settings else None,
-            index=_index(settings["index"]) if "index" in settings else None,
+            index=None if index is None else _index(index),
             created=Timestamp(*map(int, settings["created"])),
         )
         return StoredCollection(Identity(settings["identity"]), spec, frozenset(info.payload_schema or {}))
@@ -133,6 +137,25 @@ def creation_arguments(identity: Identity, spec: CollectionSpec, options: Qdrant
         "on_disk_payload": options.on_disk_payload,
         "metadata": metadata_of(identity, spec),
     }
+
+
+def update_arguments(stored: StoredCollection, index: IndexConfig | None, options: QdrantOptions) -> dict[str, Any]:
+    """Return the arguments of update_collection, but for the name, that change the index and what is kept of it at once.
+
+    Raises:
+        IndexUnsupportedError: an index of another kind than INDEX_KINDS, or back to Qdrant's choice, which nothing tells Qdrant.
+    """
+    if index is None:
+        if stored.spec.index is not None:
+            raise IndexUnsupportedError(
+                "Qdrant cannot be told to choose the index again once one was named: name another"
+            )
+        return {}
+    return {"hnsw_config": _hnsw(index, options), "metadata": {INDEX_KEY: _index_settings(index)}}
+
+
+def _index_settings(index: IndexConfig) -> dict[str, Any]:
+    return {"kind": index.kind, **index_numbers(index)}
 
 
 def _hnsw(index: IndexConfig | None, options: QdrantOptions) -> models.HnswConfigDiff | None:

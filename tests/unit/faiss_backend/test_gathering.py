@@ -12,11 +12,11 @@ from vecgate_backends.faiss import gathering
 from vecgate_backends.faiss.gathering import Question, Ranked, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
-from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.segment_index import Breadths
 from vecgate_backends.records import FloatMatrix, Metric
 
-QUESTION = Question(Partition("", 1), 3, Breadth(64))
-OTHER = Question(QUESTION.partition, 4, Breadth(64))
+QUESTION = Question(Partition("", 1), 3, Breadths())
+OTHER = Question(QUESTION.partition, 4, Breadths())
 
 
 def query(number: int) -> FloatMatrix:

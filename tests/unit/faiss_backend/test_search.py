@@ -18,7 +18,7 @@ from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.index_building import build_index
 from vecgate_backends.faiss.scoring import index_form, squared_norms
 from vecgate_backends.faiss.search import Ranking, Step, make_plan, run_plan
-from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.segment_index import Breadth, Breadths
 from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.records import (
@@ -169,7 +169,7 @@ EACH_INDEX = pytest.mark.parametrize("settings", INDEXES, ids=lambda settings: s
 def test_a_walk_that_meets_no_match_becomes_exact(settings: HnswIndex | IvfIndex) -> None:
     block = block_of(VECTORS, Metric.EUCLIDEAN, settings)
     matching = np.flatnonzero(np.array(CATEGORY) < CENTRES // 2) + 1
-    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, Breadth(64 if settings != LISTS else 1))
+    plan = make_plan([block], matching, Metric.EUCLIDEAN, 10, Breadths())
     assert plan.steps[0].effort is not None
     elsewhere = VECTORS[np.array(CATEGORY) == CENTRES - 1][:5]
     rankings = run_plan(plan, elsewhere)
@@ -182,8 +182,8 @@ def test_a_walk_that_meets_no_match_becomes_exact(settings: HnswIndex | IvfIndex
 def test_few_matches_are_compared_and_many_are_walked_to(settings: HnswIndex | IvfIndex) -> None:
     block = block_of(VECTORS, Metric.COSINE, settings)
     few, many = np.arange(1, 50), np.arange(1, ROWS)
-    assert make_plan([block], few, Metric.COSINE, 10, Breadth(1)).steps[0].effort is None
-    assert make_plan([block], many, Metric.COSINE, 10, Breadth(1)).steps[0].effort is not None
+    assert make_plan([block], few, Metric.COSINE, 10, Breadths()).steps[0].effort is None
+    assert make_plan([block], many, Metric.COSINE, 10, Breadths()).steps[0].effort is not None
 
 
 @pytest.mark.parametrize("settings", [GRAPH, QUANTIZED], ids=lambda settings: settings.kind)
@@ -194,8 +194,8 @@ def test_the_breadth_of_walks_follows_the_data(settings: HnswIndex) -> None:
     assert breadth_of(structured) < breadth_of(hard)
     queries = index_form(Metric.COSINE, shapeless[ROWS:])
     exact = run_plan(make_plan([hard], None, Metric.COSINE, 10, None), queries)
-    walked = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadth(64)), queries)
-    narrow = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadth(64, asked=True)), queries)
+    walked = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadths()), queries)
+    narrow = run_plan(make_plan([hard], None, Metric.COSINE, 10, Breadths(ef=Breadth(64, asked=True))), queries)
     assert recall(walked, exact) >= 0.95 > recall(narrow, exact)
 
 
@@ -208,7 +208,7 @@ def test_an_index_that_cannot_be_walked_well_is_not_walked_beside_dead_rows_eith
     block = block_of(vectors, Metric.EUCLIDEAN, settings).without(np.array([17]))
     queries = rng.standard_normal((60, 256)).astype(np.float32)
     exact = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, None), queries)
-    found = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, Breadth(1)), queries)
+    found = run_plan(make_plan([block], None, Metric.EUCLIDEAN, 10, Breadths()), queries)
     assert recall(found, exact) >= 0.95
 
 

@@ -113,6 +113,71 @@ async def test_an_index_that_qdrant_does_not_have_is_refused(
     assert emulator.called("Create") == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "sent"),
+    [
+        (None, HnswIndex(24, 200, 77), (24, 200)),
+        (FlatIndex(), HnswIndex(), (16, 100)),
+        (HnswIndex(24, 200), FlatIndex(), (0, 0)),
+        (HnswIndex(), HnswIndex(ef=9), (16, 100)),
+    ],
+    ids=str,
+)
+async def test_a_changed_index_reaches_qdrant_and_its_metadata_in_one_call(
+    before: IndexConfig | None,
+    after: IndexConfig,
+    sent: tuple[int, int],
+    emulator: QdrantEmulator,
+    backend: QdrantBackend,
+) -> None:
+    collection = await made(backend, replace(SPEC, index=before))
+    assert await backend.update_collection("things", after) == replace(SPEC, index=after) == collection.spec
+    (request,) = emulator.called("Update")
+    assert (request.hnsw_config.m, request.hnsw_config.ef_construct) == sent
+    assert not request.HasField("quantization_config")
+    assert list(request.metadata) == ["vecgate-index"]
+    assert list(await backend.list_collections()) == [replace(SPEC, index=after)]
+
+
+async def test_a_changed_index_keeps_the_configured_settings_of_the_graph(
+    emulator: QdrantEmulator, start_backend: Any
+) -> None:
+    backend = await start_backend(hnsw={"m": 8, "payload_m": 16})
+    await made(backend)
+    await backend.update_collection("things", HnswIndex(m=30))
+    (request,) = emulator.called("Update")
+    assert (request.hnsw_config.m, request.hnsw_config.payload_m) == (30, 16)
+
+
+async def test_qdrant_cannot_go_back_to_an_index_of_its_own_choice(
+    emulator: QdrantEmulator, backend: QdrantBackend
+) -> None:
+    collection = await made(backend)
+    await backend.update_collection("things", None)  # it is so already
+    await backend.update_collection("things", HnswIndex())
+    for index in (None, IvfIndex(), HnswIndex(quantization=Quantization.SCALAR8)):
+        with pytest.raises(IndexUnsupportedError):
+            await backend.update_collection("things", index)
+    assert len(emulator.called("Update")) == 1
+    assert collection.spec.index == HnswIndex()
+
+
+async def test_another_vecgate_server_follows_a_changed_index(
+    start_backend: Any, emulator: QdrantEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await start_backend(), await start_backend()
+    await made(one)
+    held = await two.collection("things")
+    await one.update_collection("things", HnswIndex(ef=77))
+    monkeypatch.setattr(backend_module, "FRESH_SECONDS", 0.0)
+    collection = await two.collection("things")
+    assert collection is held
+    await store_records(collection, ["a"])
+    await collection.search("", random_vectors(1), SearchOptions(top_k=1))
+    (call,) = emulator.called("QueryBatch")
+    assert call.query_points[0].params.hnsw_ef == 77
+
+
 async def test_searches_carry_their_breadth_and_quantized_ones_are_scored_again(
     emulator: QdrantEmulator, start_backend: Any
 ) -> None:

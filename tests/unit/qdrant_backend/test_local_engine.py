@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from vecgate_backends.errors import (
 from vecgate_backends.filters import And, Compare, Eq, Exists, Not, Order
 from vecgate_backends.qdrant import QdrantBackend, QdrantOptions
 from vecgate_backends.qdrant.connection import Connection
-from vecgate_backends.records import CollectionSpec, HnswIndex, Metadata, Metric, Timestamp
+from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, Metadata, Metric, Timestamp
 
 SPEC = CollectionSpec("things", 6, Metric.COSINE, index=HnswIndex())
 ROWS: list[Metadata] = [
@@ -42,6 +43,16 @@ async def opened(path: Path | str) -> QdrantBackend:
     backend = QdrantBackend(QdrantOptions(path=str(path)))
     await backend.start()
     return backend
+
+
+async def test_a_changed_index_is_kept_over_a_restart(tmp_path: Path) -> None:
+    backend = await opened(tmp_path / "q")
+    await backend.create_collection(SPEC)
+    await backend.update_collection("things", FlatIndex())
+    await backend.close()
+    backend = await opened(tmp_path / "q")
+    assert list(await backend.list_collections()) == [replace(SPEC, index=FlatIndex())]
+    await backend.close()
 
 
 async def test_a_directory_keeps_everything_over_a_restart(tmp_path: Path) -> None:

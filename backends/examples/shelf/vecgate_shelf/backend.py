@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from vecgate_backends.contract import Capabilities
-from vecgate_backends.errors import BackendUnavailableError, CollectionNotFoundError
+from vecgate_backends.errors import BackendUnavailableError, CollectionNotFoundError, UnsupportedError
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, IndexConfig
 from vecgate_shelf.collection import ShelfCollection, fill
 from vecgate_shelf.files import read_file
 
@@ -42,8 +42,8 @@ class ShelfBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do: what the memory backend can, and outlive the process."""
-        return replace(self._memory.capabilities, durable=True)
+        """What it can do: what the memory backend can but for changing an index, and outlive the process."""
+        return replace(self._memory.capabilities, durable=True, index_updates=False)
 
     async def start(self) -> None:
         """Read every file."""
@@ -71,6 +71,10 @@ class ShelfBackend:
         made = ShelfCollection(inner, self._path / f"{spec.name}{SUFFIX}", uuid.uuid4().hex, 0)
         await made.save()
         collections[spec.name] = made
+
+    async def update_collection(self, name: str, index: IndexConfig | None) -> CollectionSpec:
+        """Refuse: there is one kind of index."""
+        raise UnsupportedError(f"the shelf has one kind of index, so that of {name!r} cannot be changed to {index}")
 
     async def collection(self, name: str) -> ShelfCollection:
         """Return the open collection."""
