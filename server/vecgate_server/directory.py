@@ -17,7 +17,7 @@ from vecgate_backends.errors import (
     UnavailableError,
     VecgateError,
 )
-from vecgate_backends.records import CollectionSpec
+from vecgate_backends.records import CollectionSpec, IndexConfig
 from vecgate_server.configured_backend import RETRY_SECONDS, ConfiguredBackend
 from vecgate_server.errors import BackendNotFoundError
 
@@ -154,6 +154,15 @@ class Directory:
                 await backend.opened.create_collection(spec)
             else:
                 raise CollectionExistsError(f"collection {spec.name!r} exists in backend {existing.backend!r}")
+
+    async def update(self, located: LocatedCollection, index: IndexConfig | None) -> CollectionSpec:
+        """Change the index of a collection, and return its settings.
+
+        Raises:
+            CollectionNotFoundError: it was deleted meanwhile.
+            IndexUnsupportedError: the backend does not build that index.
+        """
+        return await self._backends[located.backend].opened.update_collection(located.spec.name, index)
 
     async def delete(self, name: str) -> None:
         """Remove a collection and all its records.

@@ -14,11 +14,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from vecgate.v1.collection_pb2 import (
     QUANTIZATION_SCALAR8,
     CreateCollectionRequest,
+    GetCollectionRequest,
     HnswIndex,
     IndexConfig,
     IvfIndex,
     ModelChoice,
     Unbound,
+    UpdateCollectionRequest,
 )
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, FilterList, IdList, Selector
@@ -377,6 +379,11 @@ UNKNOWN = {
         UpsertRequest(collection="nowhere", records=[Record(id="1", vector=UNIT)]),
         "COLLECTION_NOT_FOUND",
     ),
+    "collection to change": (
+        "UpdateCollection",
+        UpdateCollectionRequest(name="nowhere", index=IndexConfig()),
+        "COLLECTION_NOT_FOUND",
+    ),
     "model": ("Encode", EncodeRequest(texts=["x"], role=ROLE_DOCUMENT, model="nobody's"), "MODEL_NOT_FOUND"),
     "model to bind to": (
         "CreateCollection",
@@ -487,6 +494,32 @@ async def test_an_index_that_cannot_be_made_is_refused_with_its_path(
     request = CreateCollectionRequest(name=collection, unbound=Unbound(dimension=3), index=index)
     refused = await refusal(stub.CreateCollection(request))
     assert (refused.code, refused.reason, refused.fields) == (INVALID, reason, [path])
+
+
+@pytest.mark.parametrize(("index", "reason", "path"), BAD_INDEXES.values(), ids=BAD_INDEXES)
+async def test_an_index_that_cannot_be_made_is_refused_to_an_existing_collection_too(
+    stub: VectorSearchServiceAsyncStub, collection: str, refusal: Refused, index: IndexConfig, reason: str, path: str
+) -> None:
+    await stub.CreateCollection(CreateCollectionRequest(name=collection, unbound=Unbound(dimension=3)))
+    before = await stub.GetCollection(GetCollectionRequest(name=collection))
+    refused = await refusal(stub.UpdateCollection(UpdateCollectionRequest(name=collection, index=index)))
+    assert (refused.code, refused.reason, refused.fields) == (INVALID, reason, [path])
+    assert await stub.GetCollection(GetCollectionRequest(name=collection)) == before
+
+
+BAD_UPDATES = {
+    "no name": (UpdateCollectionRequest(index=IndexConfig()), "name"),
+    "a bad name": (UpdateCollectionRequest(name="Ä", index=IndexConfig()), "name"),
+    "nothing to change": (UpdateCollectionRequest(name="a"), "index"),
+}
+
+
+@pytest.mark.parametrize(("request_", "path"), BAD_UPDATES.values(), ids=BAD_UPDATES)
+async def test_a_bad_change_of_a_collection_is_refused_with_its_path(
+    stub: VectorSearchServiceAsyncStub, refusal: Refused, request_: UpdateCollectionRequest, path: str
+) -> None:
+    refused = await refusal(stub.UpdateCollection(request_))
+    assert (refused.code, refused.reason, refused.fields) == (INVALID, "INVALID_ARGUMENT", [path])
 
 
 async def test_a_message_over_the_limit_is_refused_by_size(

@@ -342,6 +342,20 @@ def test_collections_are_made_listed_shown_and_deleted(vecgate: Vecgate, collect
     assert_one_error_line(vecgate("collections", "show", collection), 1, "COLLECTION_NOT_FOUND")
 
 
+def test_the_index_of_a_collection_is_changed(vecgate: Vecgate, collection: str) -> None:
+    vecgate("collections", "create", collection, "--dimension", "4")
+    for kind, shown in {"flat": "flat", "auto": "by size"}.items():
+        changed = vecgate("collections", "update", collection, "--index", kind)
+        assert (changed.status, changed.err) == (0, "")
+        assert shown in changed.out
+    assert_one_error_line(vecgate("collections", "update", collection), 2, "--index")
+    update = ("collections", "update", collection, "--index")
+    assert_one_error_line(vecgate(*update, "auto", "--m", "8"), 2, "--index hnsw")
+    assert_one_error_line(vecgate(*update, "ivf", "--nprobe", "0"), 1, "index.ivf.nprobe")
+    assert_one_error_line(vecgate(*update, "hnsw", "--m", "8"), 1, "INDEX_UNSUPPORTED")
+    assert_one_error_line(vecgate("collections", "update", "nope", "--index", "flat"), 1, "COLLECTION_NOT_FOUND")
+
+
 def test_graph_parameters_need_a_graph(vecgate: Vecgate, collection: str) -> None:
     refused = vecgate("collections", "create", collection, "--dimension", "4", "--m", "8")
     assert_one_error_line(refused, 2, "--index hnsw")

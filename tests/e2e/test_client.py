@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -192,6 +193,19 @@ def test_a_collection_remembers_its_settings(client: Client, collection: str) ->
         client.get_collection(collection)
 
 
+def test_a_collection_gets_another_index(client: Client, docs: str) -> None:
+    made = client.get_collection(docs).collection
+    for index in (FlatIndex(), None):
+        changed = client.update_collection(docs, index=index)
+        assert changed == replace(made, index=index)
+        assert client.get_collection(docs).collection == changed
+    with pytest.raises(InvalidArgumentError) as refused:
+        client.update_collection(docs, index=HnswIndex())
+    assert refused.value.reason == "INDEX_UNSUPPORTED"
+    with pytest.raises(NotFoundError):
+        client.update_collection("nowhere", index=None)
+
+
 def test_an_index_the_backend_does_not_build_is_refused(client: Client, collection: str) -> None:
     with pytest.raises(InvalidArgumentError) as refused:
         client.create_collection(collection, dimension=5, index=HnswIndex(m=8))
@@ -216,6 +230,7 @@ def test_the_server_tells_what_it_is(client: Client) -> None:
     assert info.default_backend == "memory"
     assert [backend.capabilities.index_kinds for backend in info.backends] == [("flat",)]
     assert [backend.capabilities.encoding_stamps for backend in info.backends] == [True]
+    assert [backend.capabilities.index_updates for backend in info.backends] == [True]
     assert info.limits.max_batch > 0
     assert info.default_model in [model.name for model in client.list_models()]
     assert client.health() is ServingStatus.SERVING

@@ -9,7 +9,7 @@ import pytest
 from emulators.pinecone import Emulator, Fault
 from emulators.pinecone.data_plane import Lag
 
-from vecgate import Client, NotFoundError, Record, UnavailableError, field
+from vecgate import Client, FlatIndex, NotFoundError, Record, UnavailableError, UnimplementedError, field
 
 KEY = "pcsk_end_to_end"
 X, Y = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -43,6 +43,17 @@ def test_two_servers_in_front_of_one_project_answer_alike(emulator: Emulator, st
         other.delete_collection("docs")
         with pytest.raises(NotFoundError):
             one.search("docs", X)
+
+
+def test_an_index_that_pinecone_chooses_is_not_changed(emulator: Emulator, start_server: Any) -> None:
+    with Client(start_server(settings(emulator)).address) as client:
+        made = client.create_collection("docs", dimension=3)
+        for index in (None, FlatIndex()):
+            with pytest.raises(UnimplementedError, match="'pinecone' cannot change the index") as refused:
+                client.update_collection("docs", index=index)
+            assert refused.value.reason == "UNSUPPORTED"
+        assert client.get_collection("docs").collection == made
+        assert [backend.capabilities.index_updates for backend in client.server_info().backends] == [False]
 
 
 def test_what_is_wrong_at_pinecone_is_told_and_passes(emulator: Emulator, start_server: Any) -> None:

@@ -23,6 +23,7 @@ from vecgate.v1.collection_pb2 import (
     IvfIndex,
     ListCollectionsRequest,
     Unbound,
+    UpdateCollectionRequest,
 )
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, ROLE_QUERY, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, IdList, Selector
@@ -348,6 +349,24 @@ async def test_an_index_is_described_as_it_was_asked_for(
     info = await model_stub.GetServerInfo(GetServerInfoRequest())
     (faiss,) = [backend for backend in info.backends if backend.kind == "faiss"]
     assert list(faiss.capabilities.index_kinds) == ["flat", "hnsw", "hnsw-scalar8", "ivf"]
+
+
+async def test_a_collection_gets_another_index_and_its_records_stay(
+    model_stub: VectorSearchServiceAsyncStub, collection: str
+) -> None:
+    made = await model_stub.CreateCollection(CreateCollectionRequest(name=collection, unbound=Unbound(dimension=2)))
+    vectors = np.array([[1, 0], [0, 1]], "<f4")
+    records = [Record(id=str(row), vector=Vector(packed=vector.tobytes())) for row, vector in enumerate(vectors)]
+    await model_stub.Upsert(UpsertRequest(collection=collection, records=records))
+    query = Query(vector=Vector(packed=vectors[0].tobytes()))
+    for index in (IndexConfig(hnsw=HnswIndex(ef=90)), IndexConfig(ivf=IvfIndex(lists=9)), IndexConfig()):
+        changed = await model_stub.UpdateCollection(UpdateCollectionRequest(name=collection, index=index))
+        described = await model_stub.GetCollection(GetCollectionRequest(name=collection))
+        assert (changed.collection, described.record_count) == (described.collection, 2)
+        assert changed.collection.index.WhichOneof("kind") == index.WhichOneof("kind")
+        found = await model_stub.Search(SearchRequest(collection=collection, query=query))
+        assert [match.id for match in found.result.matches] == ["0", "1"]
+    assert changed.collection == made.collection
 
 
 async def test_collections_are_made_described_listed_and_removed(

@@ -81,6 +81,7 @@ class Capabilities:
     filtered_writes: bool
     field_stats: bool
     encoding_stamps: bool
+    index_updates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

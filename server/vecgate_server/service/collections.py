@@ -1,4 +1,4 @@
-"""CreateCollection, GetCollection, ListCollections, DeleteCollection."""
+"""CreateCollection, GetCollection, ListCollections, UpdateCollection, DeleteCollection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LISTING = page_tokens.listing_digest("collections")
 
 
 class CollectionHandlers:
-    """Collections: made, described, listed, removed."""
+    """Collections: made, described, listed, changed, removed."""
 
     def __init__(self, directory: Directory, models: Models, limits: LimitSettings) -> None:
         self._directory = directory
@@ -89,6 +89,19 @@ class CollectionHandlers:
             next_page_token=page_tokens.page_token(cursor, _LISTING),
             unavailable_backends=listing.unavailable,
         )
+
+    async def update(self, request: wire.UpdateCollectionRequest) -> wire.UpdateCollectionResponse:
+        """Change the index of a collection."""
+        name = argument_rules.collection_name(request.name, "name")
+        if not request.HasField("index"):
+            raise InvalidArgumentError.at("index", "is required, since nothing else can be changed")
+        index = _index(request.index)
+        located = await self._directory.collection(name)
+        if not located.capabilities.index_updates:
+            raise UnsupportedError(f"index: backend {located.backend!r} cannot change the index of a collection")
+        _check_index(index, located.capabilities, located.backend)
+        spec = await self._directory.update(located, index)
+        return wire.UpdateCollectionResponse(collection=collection_to_wire(spec, located.backend))
 
     async def delete(self, request: wire.DeleteCollectionRequest) -> wire.DeleteCollectionResponse:
         """Remove a collection and all its records."""
@@ -156,11 +169,15 @@ def _check_capabilities(spec: CollectionSpec, backend: ConfiguredBackend) -> Non
             "unbound.dimension",
             f"is {spec.dimension}; backend {backend.name!r} takes at most {capabilities.max_dimension}",
         )
-    if spec.index is not None and spec.index.kind not in capabilities.index_kinds:
-        kind = spec.index.kind
+    _check_index(spec.index, capabilities, backend.name)
+
+
+def _check_index(index: IndexConfig | None, capabilities: Capabilities, backend: str) -> None:
+    if index is not None and index.kind not in capabilities.index_kinds:
+        kind = index.kind
         built = ", ".join(sorted(capabilities.index_kinds)) or "its own alone"
         raise IndexUnsupportedError.at(
-            KIND_PATHS.get(kind, f"index.{kind}"), f"backend {backend.name!r} builds no such index; it builds: {built}"
+            KIND_PATHS.get(kind, f"index.{kind}"), f"backend {backend!r} builds no such index; it builds: {built}"
         )
 
 

@@ -58,6 +58,7 @@ def _capabilities(capabilities: Capabilities) -> wire.Capabilities:
         filtered_writes=capabilities.filtered_writes,
         field_stats=capabilities.field_stats,
         encoding_stamps=capabilities.encoding_stamps,
+        index_updates=capabilities.index_updates,
     )
 
 

@@ -116,6 +116,12 @@ class VectorSearchService(VectorSearchServiceServicer):
         return await self._handlers.collections.list_page(request)
 
     @override
+    async def UpdateCollection(
+        self, request: collection_pb2.UpdateCollectionRequest, context: Context
+    ) -> collection_pb2.UpdateCollectionResponse:
+        return await self._handlers.collections.update(request)
+
+    @override
     async def DeleteCollection(
         self, request: collection_pb2.DeleteCollectionRequest, context: Context
     ) -> collection_pb2.DeleteCollectionResponse:

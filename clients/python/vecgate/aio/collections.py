@@ -1,4 +1,4 @@
-"""Making, describing and deleting collections."""
+"""Making, describing, changing and deleting collections."""
 
 # ruff: noqa: ASYNC109  # a timeout is told to the server, it is no cancellation here
 
@@ -8,7 +8,7 @@ from vecgate.aio.connection import AsyncConnected
 from vecgate.records import IndexConfig, Metric
 from vecgate.results import Collection, CollectionInfo, CollectionListing
 from vecgate.v1.collection_pb2 import DeleteCollectionRequest, GetCollectionRequest, ListCollectionsRequest
-from vecgate.wire.collections import collection_from, collection_info_from, create_message
+from vecgate.wire.collections import collection_from, collection_info_from, create_message, update_message
 
 
 class AsyncCollections(AsyncConnected):
@@ -83,6 +83,26 @@ class AsyncCollections(AsyncConnected):
             token = response.next_page_token
             if not token:
                 return CollectionListing(tuple(collections), tuple(unavailable))
+
+    async def update_collection(
+        self, name: str, *, index: IndexConfig | None, timeout: float | None = None
+    ) -> Collection:
+        """Change the index of a collection: it is built anew in the background, and searches go on meanwhile.
+
+        Args:
+            name: the collection.
+            index: the new one, whole: FlatIndex(), HnswIndex(...) or IvfIndex(...); None: the backend chooses.
+            timeout: seconds.
+
+        Raises:
+            InvalidArgumentError: a bad index, or one that the backend does not build (INDEX_UNSUPPORTED).
+            NotFoundError: COLLECTION_NOT_FOUND.
+            UnimplementedError: the backend cannot change an index (UNSUPPORTED).
+        """
+        response = await self._connection.admin(
+            self._connection.stub.UpdateCollection, update_message(name, index), timeout
+        )
+        return collection_from(response.collection)
 
     async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
         """Delete a collection and all its records.

@@ -1,6 +1,9 @@
-"""vecgate collections: list, show, create, delete."""
+"""vecgate collections: list, show, create, update, delete."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
@@ -15,10 +18,33 @@ from vecgate.wire.choices import METRICS, QUANTIZATIONS
 COLUMNS = ("name", "backend", "metric", "dimension", "model", "index", "created")
 
 
+INDEX_PARAMETERS = (
+    click.option("--m", type=int, help="HNSW: links a node."),
+    click.option("--ef-construction", type=int, help="HNSW: breadth while building."),
+    click.option("--ef", type=int, help="HNSW: breadth while searching."),
+    click.option(
+        "--quantization", type=click.Choice(list(QUANTIZATIONS)), default="none", help="HNSW: how its vectors are kept."
+    ),
+    click.option("--lists", type=int, help="IVF: how many; default: by the number of vectors."),
+    click.option(
+        "--nprobe", type=int, help="IVF: lists that a search visits at least; default: as many as recall needs."
+    ),
+)
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def index_parameters(command: Command) -> Command:
+    """Give a command the options of an index."""
+    for option in reversed(INDEX_PARAMETERS):
+        command = option(command)
+    return command
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 def collections(context: click.Context) -> None:
-    """List, show, create and delete collections."""
+    """List, show, create, update and delete collections."""
     show_commands(context)
 
 
@@ -68,14 +94,7 @@ def show(client: Client, name: str, as_json: bool) -> None:
 @click.option(
     "--index", type=click.Choice(["flat", "hnsw", "ivf"]), help="Kind of index; default: the backend chooses by size."
 )
-@click.option("--m", type=int, help="HNSW: links a node.")
-@click.option("--ef-construction", type=int, help="HNSW: breadth while building.")
-@click.option("--ef", type=int, help="HNSW: breadth while searching.")
-@click.option(
-    "--quantization", type=click.Choice(list(QUANTIZATIONS)), default="none", help="HNSW: how its vectors are kept."
-)
-@click.option("--lists", type=int, help="IVF: how many; default: by the number of vectors.")
-@click.option("--nprobe", type=int, help="IVF: lists that a search visits at least; default: as many as recall needs.")
+@index_parameters
 @click.option("--exist-ok", is_flag=True, help="Take an existing collection of the same settings.")
 @with_client
 def create(
@@ -103,6 +122,34 @@ def create(
         backend=backend,
         index=_index(index, HnswIndex(m, ef_construction, ef, quantization), IvfIndex(lists, nprobe)),
         exist_ok=exist_ok,
+    )
+    print_table(COLUMNS, [_row(collection)])
+
+
+@collections.command("update")
+@click.argument("name")
+@click.option(
+    "--index",
+    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
+    required=True,
+    help="Kind of index; auto: the backend chooses by size.",
+)
+@index_parameters
+@with_client
+def update(
+    client: Client,
+    name: str,
+    index: str,
+    m: int | None,
+    ef_construction: int | None,
+    ef: int | None,
+    quantization: Quantization,
+    lists: int | None,
+    nprobe: int | None,
+) -> None:
+    """Change the index of a collection, whole: what is left out takes its default. It is built anew in the background."""
+    collection = client.update_collection(
+        name, index=_index(index, HnswIndex(m, ef_construction, ef, quantization), IvfIndex(lists, nprobe))
     )
     print_table(COLUMNS, [_row(collection)])
 

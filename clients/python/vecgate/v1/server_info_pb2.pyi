@@ -40,7 +40,7 @@ class BackendInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., healthy: bool = ..., detail: _Optional[str] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ...) -> None: ...
 
 class Capabilities(_message.Message):
-    __slots__ = ("metrics", "max_dimension", "index_kinds", "durable", "searchable_on_write", "exact_search", "consistency_tokens", "filtered_writes", "field_stats", "encoding_stamps")
+    __slots__ = ("metrics", "max_dimension", "index_kinds", "durable", "searchable_on_write", "exact_search", "consistency_tokens", "filtered_writes", "field_stats", "encoding_stamps", "index_updates")
     METRICS_FIELD_NUMBER: _ClassVar[int]
     MAX_DIMENSION_FIELD_NUMBER: _ClassVar[int]
     INDEX_KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class Capabilities(_message.Message):
     FILTERED_WRITES_FIELD_NUMBER: _ClassVar[int]
     FIELD_STATS_FIELD_NUMBER: _ClassVar[int]
     ENCODING_STAMPS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_UPDATES_FIELD_NUMBER: _ClassVar[int]
     metrics: _containers.RepeatedScalarFieldContainer[_collection_pb2.Metric]
     max_dimension: int
     index_kinds: _containers.RepeatedScalarFieldContainer[str]
@@ -61,7 +62,8 @@ class Capabilities(_message.Message):
     filtered_writes: bool
     field_stats: bool
     encoding_stamps: bool
-    def __init__(self, metrics: _Optional[_Iterable[_Union[_collection_pb2.Metric, str]]] = ..., max_dimension: _Optional[int] = ..., index_kinds: _Optional[_Iterable[str]] = ..., durable: bool = ..., searchable_on_write: bool = ..., exact_search: bool = ..., consistency_tokens: bool = ..., filtered_writes: bool = ..., field_stats: bool = ..., encoding_stamps: bool = ...) -> None: ...
+    index_updates: bool
+    def __init__(self, metrics: _Optional[_Iterable[_Union[_collection_pb2.Metric, str]]] = ..., max_dimension: _Optional[int] = ..., index_kinds: _Optional[_Iterable[str]] = ..., durable: bool = ..., searchable_on_write: bool = ..., exact_search: bool = ..., consistency_tokens: bool = ..., filtered_writes: bool = ..., field_stats: bool = ..., encoding_stamps: bool = ..., index_updates: bool = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_message_bytes", "max_batch", "max_top_k", "max_page_size", "max_dimension", "max_metadata_fields", "max_metadata_bytes", "max_text_bytes", "max_filter_depth", "max_filter_terms")

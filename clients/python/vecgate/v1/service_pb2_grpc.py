@@ -121,6 +121,11 @@ class VectorSearchServiceStub(object):
                 request_serializer=vecgate_dot_v1_dot_collection__pb2.ListCollectionsRequest.SerializeToString,
                 response_deserializer=vecgate_dot_v1_dot_collection__pb2.ListCollectionsResponse.FromString,
                 _registered_method=True)
+        self.UpdateCollection = channel.unary_unary(
+                '/vecgate.v1.VectorSearchService/UpdateCollection',
+                request_serializer=vecgate_dot_v1_dot_collection__pb2.UpdateCollectionRequest.SerializeToString,
+                response_deserializer=vecgate_dot_v1_dot_collection__pb2.UpdateCollectionResponse.FromString,
+                _registered_method=True)
         self.DeleteCollection = channel.unary_unary(
                 '/vecgate.v1.VectorSearchService/DeleteCollection',
                 request_serializer=vecgate_dot_v1_dot_collection__pb2.DeleteCollectionRequest.SerializeToString,
@@ -251,6 +256,13 @@ class VectorSearchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateCollection(self, request, context):
+        """UpdateCollection changes the index of a collection. UNIMPLEMENTED (UNSUPPORTED) where the backend has no index_updates.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCollection(self, request, context):
         """DeleteCollection removes a collection with all its records.
         """
@@ -349,6 +361,11 @@ def add_VectorSearchServiceServicer_to_server(servicer, server):
                     servicer.ListCollections,
                     request_deserializer=vecgate_dot_v1_dot_collection__pb2.ListCollectionsRequest.FromString,
                     response_serializer=vecgate_dot_v1_dot_collection__pb2.ListCollectionsResponse.SerializeToString,
+            ),
+            'UpdateCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCollection,
+                    request_deserializer=vecgate_dot_v1_dot_collection__pb2.UpdateCollectionRequest.FromString,
+                    response_serializer=vecgate_dot_v1_dot_collection__pb2.UpdateCollectionResponse.SerializeToString,
             ),
             'DeleteCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCollection,
@@ -776,6 +793,33 @@ class VectorSearchService(object):
             '/vecgate.v1.VectorSearchService/ListCollections',
             vecgate_dot_v1_dot_collection__pb2.ListCollectionsRequest.SerializeToString,
             vecgate_dot_v1_dot_collection__pb2.ListCollectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecgate.v1.VectorSearchService/UpdateCollection',
+            vecgate_dot_v1_dot_collection__pb2.UpdateCollectionRequest.SerializeToString,
+            vecgate_dot_v1_dot_collection__pb2.UpdateCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

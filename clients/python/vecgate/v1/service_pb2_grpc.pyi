@@ -75,6 +75,8 @@ class VectorSearchServiceStub:
     """GetCollection describes a collection."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_collection_pb2.ListCollectionsRequest, _collection_pb2.ListCollectionsResponse]
     """ListCollections pages through collections."""
+    UpdateCollection: _grpc.UnaryUnaryMultiCallable[_collection_pb2.UpdateCollectionRequest, _collection_pb2.UpdateCollectionResponse]
+    """UpdateCollection changes the index of a collection. UNIMPLEMENTED (UNSUPPORTED) where the backend has no index_updates."""
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_collection_pb2.DeleteCollectionRequest, _collection_pb2.DeleteCollectionResponse]
     """DeleteCollection removes a collection with all its records."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]
@@ -122,6 +124,8 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     """GetCollection describes a collection."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_collection_pb2.ListCollectionsRequest, _collection_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """ListCollections pages through collections."""
+    UpdateCollection: _aio.UnaryUnaryMultiCallable[_collection_pb2.UpdateCollectionRequest, _collection_pb2.UpdateCollectionResponse]  # type: ignore[assignment]
+    """UpdateCollection changes the index of a collection. UNIMPLEMENTED (UNSUPPORTED) where the backend has no index_updates."""
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_collection_pb2.DeleteCollectionRequest, _collection_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """DeleteCollection removes a collection with all its records."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -256,6 +260,14 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_collection_pb2.ListCollectionsResponse, _abc.Awaitable[_collection_pb2.ListCollectionsResponse]]:
         """ListCollections pages through collections."""
+
+    @_abc_1.abstractmethod
+    def UpdateCollection(
+        self,
+        request: _collection_pb2.UpdateCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_collection_pb2.UpdateCollectionResponse, _abc.Awaitable[_collection_pb2.UpdateCollectionResponse]]:
+        """UpdateCollection changes the index of a collection. UNIMPLEMENTED (UNSUPPORTED) where the backend has no index_updates."""
 
     @_abc_1.abstractmethod
     def DeleteCollection(

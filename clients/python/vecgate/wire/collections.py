@@ -39,6 +39,16 @@ def create_message(
     )
 
 
+def update_message(name: str, index: IndexConfig | None) -> collection_pb2.UpdateCollectionRequest:
+    """Build the request for another index of a collection; None: the backend chooses.
+
+    Raises:
+        InvalidArgumentError: an unknown index.
+    """
+    message = collection_pb2.IndexConfig() if index is None else _index_message(index)
+    return collection_pb2.UpdateCollectionRequest(name=name, index=message)
+
+
 def collection_from(message: collection_pb2.Collection) -> Collection:
     """Translate a collection's settings.
 

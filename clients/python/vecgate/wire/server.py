@@ -81,5 +81,6 @@ def _backend_from(message: server_info_pb2.BackendInfo) -> BackendInfo:
             filtered_writes=can.filtered_writes,
             field_stats=can.field_stats,
             encoding_stamps=can.encoding_stamps,
+            index_updates=can.index_updates,
         ),
     )
