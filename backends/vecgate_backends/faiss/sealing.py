@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-CONSIDERED_AT_ONCE = 256
-"""Partitions looked at before searches have their turn, about 1 ms."""
+CONSIDERED_AT_ONCE = 16
+"""Partitions looked at before searches have their turn, about 1 ms where each of them begins to be built anew."""
 RETRY_SECONDS = 30.0
 """How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower. Then it is tried again."""
 
