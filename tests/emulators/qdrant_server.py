@@ -24,10 +24,11 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as wire
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc, grpc_to_payload
 from qdrant_client.local import payload_value_extractor
+from qdrant_client.local.json_path_parser import parse_json_path
 
 VERSION = "1.17.0"
 # The engine reads the path of a condition anew for every record, which takes a quarter of a filter's time.
-payload_value_extractor.parse_json_path = cache(payload_value_extractor.parse_json_path)
+payload_value_extractor.parse_json_path = cache(parse_json_path)  # type: ignore[attr-defined]  # imported there for itself
 _COMPLETED = wire.UpdateResult(operation_id=1, status=wire.UpdateStatus.Completed)
 
 
