@@ -21,6 +21,7 @@ from vecgate_backends.faiss.changes import (
     indexed_metadata,
 )
 from vecgate_backends.faiss.field_index import FieldIndex
+from vecgate_backends.faiss.ordered_column import versions
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, ValueKey, value_keys
 from vecgate_backends.records import Metadata, Timestamp
 
@@ -28,12 +29,25 @@ from vecgate_backends.records import Metadata, Timestamp
 class MetadataIndex:
     """Metadata of the live versions, which it also counts. Bitmaps that methods return belong to the caller."""
 
+    __slots__ = ("_everything", "_fields")
+
     def __init__(self) -> None:
         self._everything = BitMap64()
         self._fields: dict[str, FieldIndex] = {}
 
     def __len__(self) -> int:
         return len(self._everything)
+
+    @classmethod
+    def of(cls, everything: BitMap64, fields: dict[str, FieldIndex]) -> MetadataIndex:
+        """Return the index of these versions with these fields; it takes over what it is given."""
+        made = cls()
+        made._everything, made._fields = everything, fields
+        return made
+
+    def copy(self) -> MetadataIndex:
+        """Return an index that changes on its own."""
+        return MetadataIndex.of(self._everything.copy(), {field: index.copy() for field, index in self._fields.items()})
 
     def follow(self, change: Change) -> None:
         """Follow one change of a commit."""
@@ -56,7 +70,43 @@ class MetadataIndex:
         followed._fields = {field: index.copy() if field in changed else index for field, index in self._fields.items()}
         for change in changes:
             followed.follow(change)
+        followed._fields = {field: index.folded() if index.due else index for field, index in followed._fields.items()}
         return followed
+
+    def without(self, gone: BitMap64) -> MetadataIndex:
+        """Return an index without some versions, whatever their metadata; looks at every value."""
+        fields = {field: index.without(gone) for field, index in self._fields.items()}
+        return MetadataIndex.of(
+            self._everything - gone, {field: index for field, index in fields.items() if index.having}
+        )
+
+    def joined(self, other: MetadataIndex) -> MetadataIndex:
+        """Return an index of both, which have no version in common; it shares fields with them."""
+        fields = dict(self._fields)
+        for field, index in other._fields.items():
+            fields[field] = fields[field].joined(index) if field in fields else index
+        return MetadataIndex.of(self._everything | other._everything, fields)
+
+    def folded(self) -> MetadataIndex:
+        """Return an index that decides alike, with all values in columns that belong there; this one may change on."""
+        return MetadataIndex.of(
+            self._everything.copy(), {field: index.folded() for field, index in self._fields.items()}
+        )
+
+    @property
+    def due(self) -> bool:
+        """Whether so much came that following() is to put it in order."""
+        return any(index.due for index in self._fields.values())
+
+    @property
+    def everything(self) -> BitMap64:
+        """The versions; not to be changed."""
+        return self._everything
+
+    @property
+    def fields(self) -> Mapping[str, FieldIndex]:
+        """What is known by field; not to be changed."""
+        return self._fields
 
     def add(self, internal_ids: Sequence[int], metadata: Sequence[Metadata]) -> None:
         """Take in versions with their metadata."""
@@ -97,7 +147,7 @@ class MetadataIndex:
 
     def matching(self, node: Filter | None) -> NDArray[np.int64]:
         """Return the versions that pass a filter as an array, ascending."""
-        return np.frombuffer(self.resolve(node).to_array(), np.uint64).astype(np.int64)
+        return versions(self.resolve(node))
 
     def selection(self, field: str, node: Filter | None) -> FieldSelection:
         """Return a field and the versions that pass a filter, both as they are now whatever follows."""

@@ -32,9 +32,16 @@ class Partition:
         rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 
-    def __init__(self, namespace: str, dimension: int, segments: Sequence[Segment] = ()) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        dimension: int,
+        segments: Sequence[Segment] = (),
+        metadata: MetadataIndex | None = None,
+    ) -> None:
+        """Begin with these segments, and the index of the metadata of them and of what is added to the head next."""
         self.namespace = namespace
-        self.metadata = MetadataIndex()
+        self.metadata = MetadataIndex() if metadata is None else metadata
         self.matches = FilterMatches()
         self.head = Head(dimension)
         self.segments = tuple(segments)
@@ -50,7 +57,7 @@ class Partition:
     def prepare(self, changes: Sequence[Change]) -> MetadataIndex | None:
         """Do what apply() would do with the metadata, if that is much; on any thread, while nothing is applied."""
         values = sum(len(metadata) for change in changes for metadata in indexed_metadata(change))
-        return self.metadata.following(changes) if values > VALUES_A_STEP else None
+        return self.metadata.following(changes) if values > VALUES_A_STEP or self.metadata.due else None
 
     def apply(self, changes: Sequence[Change], prepared: MetadataIndex | None) -> None:
         """Follow the changes of a commit; `prepared` is what prepare() returned for them."""

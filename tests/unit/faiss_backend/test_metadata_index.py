@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroaring import BitMap64
 
 from vecgate_backends.conformance.strategies import FIELDS, filters, metadata
-from vecgate_backends.faiss.changes import MetadataUpdated, RecordsRemoved
+from vecgate_backends.faiss import field_index, metadata_columns, ordered_column
+from vecgate_backends.faiss.changes import MetadataUpdated, RecordsAdded, RecordsRemoved
 from vecgate_backends.faiss.field_index import FEW
+from vecgate_backends.faiss.metadata_columns import metadata_index
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.field_statistics import describe_field
-from vecgate_backends.filters import Compare, Exists, Filter, Order, matches
+from vecgate_backends.filters import ORDERINGS, Compare, Exists, Filter, Order, matches
 from vecgate_backends.records import Metadata
 
 many_metadata = st.lists(metadata, max_size=12)
+
+
+@pytest.fixture(autouse=True, params=["as it is", "columns"])
+def few_values_are_folded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run each test with columns from the first value on, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "columns":
+            patch.setattr(field_index, "LEAST_FOLDED", 1)
+            patch.setattr(field_index, "FOLDED_SHARE", 0)
+            patch.setattr(field_index, "FOLDED_VERSIONS", 2)
+            patch.setattr(metadata_columns, "FOLDED_VERSIONS", 2)
+            patch.setattr(ordered_column, "LEAST_PREFIXED", 40)
+        yield
 
 
 def held(index: MetadataIndex, node: Filter | None) -> list[int]:
@@ -115,3 +134,45 @@ def test_ranges_stay_right_when_many_values_go_at_once() -> None:
     index.add(range(FEW * 3), [{"n": at} for at in range(FEW * 3)])
     index.remove(range(FEW * 2), [{"n": at} for at in range(FEW * 2)])
     assert held(index, Compare("n", Order.LT, FEW * 2 + 3)) == [FEW * 2, FEW * 2 + 1, FEW * 2 + 2]
+
+
+@given(many_metadata, many_metadata, many_metadata, st.data())
+def test_an_index_that_was_folded_joined_and_sifted_agrees_too(
+    first: list[Metadata], second: list[Metadata], third: list[Metadata], data: st.DataObject
+) -> None:
+    stored = dict(enumerate(first + second, start=1))
+    index = metadata_index(range(1, len(first) + 1), first)
+    index = index.joined(metadata_index(range(len(first) + 1, len(stored) + 1), second))
+    removed = data.draw(st.lists(st.sampled_from(sorted(stored)), unique=True)) if stored else []
+    if data.draw(st.booleans()):
+        index = index.without(BitMap64(removed))
+    else:
+        index.remove(removed, [stored[internal_id] for internal_id in removed])
+    stored = {internal_id: fields for internal_id, fields in stored.items() if internal_id not in removed}
+    later = dict(enumerate(third, start=len(first) + len(second) + 1))
+    vectors = np.empty((len(third), 0), np.float32)
+    index = index.following(
+        [RecordsAdded("", np.array(list(later), np.int64), list(map(str, later)), vectors, list(later.values()))]
+    )
+    stored |= later
+    if data.draw(st.booleans()):
+        index = index.folded()
+    changed = data.draw(st.lists(st.sampled_from(sorted(stored)), unique=True)) if stored else []
+    after = data.draw(st.lists(metadata, min_size=len(changed), max_size=len(changed)))
+    before = [stored[internal_id] for internal_id in changed]
+    index.follow(MetadataUpdated("", changed, before, after))
+    stored |= dict(zip(changed, after, strict=True))
+    node = data.draw(filters(3))
+    assert held(index, node) == [internal_id for internal_id, fields in stored.items() if matches(node, fields)]
+    assert len(index) == len(stored)
+    for field in FIELDS:
+        assert index.selection(field, None).describe(9) == describe_field(list(stored.values()), field, 9)
+
+
+def test_ranges_of_a_long_column_are_those_of_its_values() -> None:
+    values = np.random.default_rng(1).integers(0, 900, 1000).tolist()
+    index = metadata_index(range(1, 1001), [{"n": value} for value in values])
+    for bound in (-1, 0, 1, 449.5, 450, 898, 899, 1e300):
+        for order, passes in ORDERINGS.items():
+            expected = [at for at, value in enumerate(values, start=1) if passes(value, bound)]
+            assert held(index, Compare("n", order, bound)) == expected
