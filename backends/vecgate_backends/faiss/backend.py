@@ -24,6 +24,7 @@ from vecgate_backends.errors import (
 from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.codec import INDEX_KINDS
 from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.loading_progress import LoadingProgress
 from vecgate_backends.faiss.sealing import SealSettings
 from vecgate_backends.faiss.store import Store
 from vecgate_backends.faiss.threads import Threads
@@ -71,6 +72,7 @@ class FaissBackend:
         self._options = options
         self._resources: _Resources | None = None
         self._open: dict[str, FaissCollection] = {}
+        self._loading: LoadingProgress | None = None
         self._unreadable: dict[str, tuple[CatalogueEntry, VecgateError]] = {}
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -91,6 +93,11 @@ class FaissBackend:
         self._resources = _Resources(store, threads)
         for entry in store.entries():
             await self._load(entry, self._resources)
+
+    @property
+    def progress(self) -> str:
+        """What is being loaded and how far that is, one sentence; "" while nothing is."""
+        return "" if self._loading is None else f"loading {self._loading}"
 
     async def close(self) -> None:
         """Finish writes under way, stop background work, and let go of the directory."""
@@ -181,19 +188,22 @@ class FaissBackend:
                 collection.end(None)
                 raise
             del self._open[name]
-            await collection.close()
+            await collection.close(discarded=True)
             await asyncio.to_thread(store.remove_files, collection.entry.uid)
 
     async def _load(self, entry: CatalogueEntry, resources: _Resources) -> None:
         files = resources.store.files(entry.uid)
+        progress = self._loading = LoadingProgress(entry.spec.name)
         try:
             sealing = SealSettings(self._options.seal_threshold, self._options.quiet_seconds)
-            collection = await FaissCollection.open(entry, files, resources.threads, sealing)
+            collection = await FaissCollection.open(entry, files, resources.threads, sealing, progress)
         except VecgateError as error:
             logger.warning("collection %s cannot be read: %s", entry.spec.name, error)
             self._unreadable[entry.spec.name] = (entry, error)
         else:
             self._open[entry.spec.name] = collection
+        finally:
+            self._loading = None
 
     async def _to_the_end(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Await work that goes on if the caller is cancelled, so that files and memory never disagree."""

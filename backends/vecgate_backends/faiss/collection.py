@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
-from vecgate_backends.errors import BackendUnavailableError, DimensionMismatchError, TokenInvalidError, VecgateError
+from vecgate_backends.errors import DimensionMismatchError, TokenInvalidError, VecgateError
 from vecgate_backends.faiss.block import record_ids
 from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.consistency import ConsistencyToken
-from vecgate_backends.faiss.loading import CollectionFiles, load_partitions
+from vecgate_backends.faiss.loading import CollectionFiles, LoadedCollection, load_collection
+from vecgate_backends.faiss.loading_progress import LoadingProgress
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.operations import DeleteRecords, Targets, UpdateRecordMetadata, UpsertRecords
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.sealing import Sealer, SealSettings
 from vecgate_backends.faiss.searcher import Searcher
+from vecgate_backends.faiss.snapshotting import Captured, Snapshotter
 from vecgate_backends.faiss.threads import Threads
-from vecgate_backends.faiss.truth import TruthReader, open_truth
 from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import (
@@ -51,16 +50,6 @@ _Step: TypeAlias = tuple[Partition, Sequence[Change], MetadataIndex | None]
 """A partition, what a commit changes in it, and what was prepared for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What a start reads from the files of a collection."""
-
-    reader: TruthReader
-    connection: sqlite3.Connection
-    partitions: dict[str, Partition]
-    sequence: int
-
-
 class FaissCollection:
     """An open collection; see contract.Collection for what each method promises.
 
@@ -69,33 +58,56 @@ class FaissCollection:
     """
 
     def __init__(
-        self, entry: CatalogueEntry, files: CollectionFiles, loaded: _Loaded, threads: Threads, sealing: SealSettings
+        self,
+        entry: CatalogueEntry,
+        files: CollectionFiles,
+        loaded: LoadedCollection,
+        threads: Threads,
+        sealing: SealSettings,
     ) -> None:
         self._entry = entry
         self._reader = loaded.reader
         self._connection = loaded.connection
         self._partitions = loaded.partitions
+        self._held = sum(map(len, self._partitions.values()))
         self._sequence = loaded.sequence
         self._ending: Callable[[], VecgateError] | None = None
-        self._writer = GroupCommitWriter(files.truth, loaded.connection, loaded.reader, self._prepare)
+        self._writer = GroupCommitWriter(
+            files.truth, loaded.connection, loaded.reader, self._prepare, loaded.journaled_to
+        )
         self._records = SlicedReader(loaded.reader)
         self._threads = threads
         self._searcher = Searcher(entry.spec, self._records, threads)
         self._sealer = Sealer(entry.spec, files.segments, self._writer, sealing, threads.builders)
+        self._snapshotter = Snapshotter(
+            entry.spec.name,
+            files.snapshots,
+            self._writer,
+            threads.builders,
+            lambda: Captured.of(self._partitions.values(), self._sequence),
+            stale=loaded.read,
+        )
 
     @classmethod
     async def open(
-        cls, entry: CatalogueEntry, files: CollectionFiles, threads: Threads, sealing: SealSettings
+        cls,
+        entry: CatalogueEntry,
+        files: CollectionFiles,
+        threads: Threads,
+        sealing: SealSettings,
+        progress: LoadingProgress,
     ) -> FaissCollection:
-        """Load a collection and start its writer.
+        """Load a collection and start its writer; `progress` is told how far that is.
 
         Raises:
             StorageCorruptError: its truth is missing or damaged.
         """
-        collection = cls(entry, files, await asyncio.to_thread(_load, entry, files), threads, sealing)
+        loaded = await asyncio.to_thread(load_collection, entry, files, progress)
+        collection = cls(entry, files, loaded, threads, sealing)
         collection._writer.start()
         for partition in collection._partitions.values():
             collection._sealer.consider(partition)
+        collection._snapshotter.consider(collection._held)
         return collection
 
     @property
@@ -118,16 +130,18 @@ class FaissCollection:
         """Let every later call raise what `ending` makes; None takes that back."""
         self._ending = ending
 
-    async def close(self) -> None:
-        """Finish queued writes, stop background work and close the files."""
+    async def close(self, *, discarded: bool = False) -> None:
+        """Finish queued writes, stop background work and close the files; `discarded` if these are to be removed."""
         await self._sealer.stop()
+        await (self._snapshotter.settle() if discarded else self._snapshotter.finish(self._held))
         await self._writer.stop()
         self._reader.close()
         await asyncio.to_thread(self._connection.close)  # the last connection to close empties the write-ahead log
 
     async def settle(self) -> None:
-        """Wait until no rebuild of the index is under way or due."""
+        """Wait until no rebuild of the index is under way or due, and no snapshot is being written."""
         await self._sealer.settle()
+        await self._snapshotter.settle()
 
     async def size(self) -> CollectionSize:
         """Count records by namespace."""
@@ -275,26 +289,11 @@ class FaissCollection:
         """Let memory follow a commit."""
         for partition, changes, prepared in steps:
             self._partitions[partition.namespace] = partition
+            self._held -= len(partition)
             partition.apply(changes, prepared)
+            self._held += len(partition)
         self._sequence = sequence
-        for partition, _, _ in steps:
+        for partition, changes, _ in steps:
             self._sealer.consider(partition)
-
-
-def _load(entry: CatalogueEntry, files: CollectionFiles) -> _Loaded:
-    """Read the files of a collection; blocks.
-
-    Raises:
-        StorageCorruptError, BackendUnavailableError: the truth is damaged, or a file cannot be read.
-    """
-    reader = TruthReader(files.truth, entry.uid)
-    try:
-        partitions = load_partitions(files, entry.spec, reader)
-        connection = open_truth(files.truth, entry.uid, thorough=False)
-        return _Loaded(reader, connection, partitions, reader.sequence())
-    except OSError as error:
-        reader.close()
-        raise BackendUnavailableError(f"the files of collection {entry.spec.name!r} cannot be used: {error}") from error
-    except BaseException:
-        reader.close()
-        raise
+            self._snapshotter.follow(changes)
+        self._snapshotter.consider(self._held)

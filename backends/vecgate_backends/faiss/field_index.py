@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from pyroaring import BitMap64
 
-from vecgate_backends.faiss.ordered_column import COLUMN_TYPES, TYPE_NAMES, ColumnType, InternalIds, OrderedColumn
+from vecgate_backends.faiss.ordered_column import COLUMN_TYPES, TYPE_NAMES, OrderedColumn
 from vecgate_backends.filters import Compare, Eq, In, Order, Scalar, ValueKey, value_key
 
 Postings: TypeAlias = int | BitMap64
@@ -218,12 +218,6 @@ class FieldIndex:
             case Compare(_, order, operand):
                 kind, _ = value_key(operand)
                 return [(kind, value) for value in RANGES[order](self._ordered.get(kind, []), operand)]
-
-
-def column_of(name: str, packed: Sequence[Any], internal_ids: InternalIds) -> OrderedColumn:
-    """Return the column of a type, by its name, of pairs in any order."""
-    of: ColumnType = COLUMN_TYPES[name]
-    return OrderedColumn.of_pairs(of, packed, internal_ids)
 
 
 def _insert(ordered: list[Any], added: Sequence[Any]) -> None:

@@ -26,6 +26,7 @@ from vecgate_backends.faiss.rebuild import Rebuild
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.transaction import NewVersion, Transaction, Version
+from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Metric, RecordBatch, WriteMode
 
@@ -185,6 +186,23 @@ class ReplaceSegments:
         row = None if self.segment is None else self.segment.row
         transaction.replace_segments(row, [segment.row.uuid for segment in self.rebuild.segments])
         return Outcome(None, [SegmentsReplaced(self.namespace, self.rebuild, self.segment)])
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceSnapshot:
+    """Register a snapshot in the place of the one before."""
+
+    row: SnapshotRow
+
+    @property
+    def weight(self) -> int:
+        """A row, and what leaves the journal."""
+        return 1
+
+    def run(self, transaction: Transaction) -> Outcome[None]:
+        """Register it."""
+        transaction.replace_snapshot(self.row)
+        return Outcome(None)
 
 
 def _mode_error(mode: WriteMode, record_id: str, *, exists: bool) -> VecgateError | None:

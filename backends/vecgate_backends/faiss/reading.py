@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vecgate_backends.answers import Page
+from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss.truth import TruthReader
 from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Fields, Record
@@ -33,13 +34,19 @@ class SlicedReader:
         return found
 
     async def by_internal_id(self, internal_ids: Sequence[int], fields: Fields, *, at_once: bool) -> dict[int, Record]:
-        """Return those of these versions that are stored; with `at_once` all in one step, whatever it takes."""
+        """Return those of these versions that are stored; with `at_once` all in one step, whatever it takes.
+
+        Raises:
+            StorageCorruptError: one is missing `at_once`, when the truth and memory are at the same commit.
+        """
         size = max(1, len(internal_ids)) if at_once else SLICE
         found: dict[int, Record] = {}
         for begin in range(0, len(internal_ids), size):
             if begin:
                 await asyncio.sleep(0)
             found |= self._reader.by_internal_id(internal_ids[begin : begin + size], fields)
+        if at_once and len(found) < len(internal_ids):
+            raise StorageCorruptError("records.db is damaged: a record that the index holds is not stored in it")
         return found
 
     async def page_of(self, namespace: str, ids: Sequence[str], cursor: str | None, limit: int, fields: Fields) -> Page:

@@ -16,8 +16,16 @@ from vecgate_backends.faiss.row_checksum import (
     namespace_checksum,
     verify_namespace,
 )
-from vecgate_backends.faiss.truth import SELECT_VERSIONS, SegmentRow
+from vecgate_backends.faiss.truth import SELECT_VERSIONS, SegmentRow, SnapshotRow
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
+
+_NOTE = "INSERT OR REPLACE INTO journal (internal_id, sequence) "
+_THIS_COMMIT = "(SELECT value + 1 FROM meta WHERE key = 'sequence')"
+_NOTE_VERSION = f"{_NOTE} VALUES (?, {_THIS_COMMIT})"
+_NOTE_NAMESPACE = (
+    f"{_NOTE} SELECT internal_id, {_THIS_COMMIT} FROM records"  # noqa: S608  # nothing of a caller's in it
+    " WHERE namespace = ? AND internal_id <= ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +58,10 @@ class Transaction:
     What reads stored contents raises StorageCorruptError if they do not match their checksum.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, journaled_to: int = 0) -> None:
+        """Begin within an open transaction; changes of versions up to `journaled_to` are noted in the journal."""
         self._connection = connection
+        self._journaled_to = journaled_to
 
     def namespace(self, name: str) -> int:
         """Return the number of a namespace, giving it one if need be."""
@@ -105,11 +115,13 @@ class Transaction:
     def delete(self, internal_ids: Iterable[int]) -> None:
         """Delete versions."""
         rows = [(internal_id,) for internal_id in internal_ids]
+        self._note(internal_id for (internal_id,) in rows)
         self._connection.executemany("DELETE FROM vectors WHERE internal_id = ?", rows)
         self._connection.executemany("DELETE FROM records WHERE internal_id = ?", rows)
 
     def clear(self, namespace: int) -> int:
         """Delete every version of a namespace and return how many there were."""
+        self._connection.execute(_NOTE_NAMESPACE, (namespace, self._journaled_to))
         self._connection.execute(
             "DELETE FROM vectors WHERE internal_id IN (SELECT internal_id FROM records WHERE namespace = ?)",
             (namespace,),
@@ -118,6 +130,7 @@ class Transaction:
 
     def set_metadata(self, version: Version, metadata: Metadata) -> None:
         """Change the metadata of a version in place."""
+        self._note((version.internal_id,))
         text = encode_metadata(metadata)
         checksum = version.key.checksum(METADATA, text.encode())
         self._connection.execute(
@@ -136,12 +149,30 @@ class Transaction:
                 (uuid, number, *others),
             )
 
+    def replace_snapshot(self, new: SnapshotRow) -> None:
+        """Register a snapshot in the place of the one before; what it covers need not stand in the journal any more."""
+        self._connection.execute("DELETE FROM snapshots")
+        self._connection.execute(
+            "INSERT INTO snapshots (uuid, sequence, last_internal_id, records, checksum, file_version)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            astuple(new),
+        )
+        self._connection.execute(
+            "DELETE FROM journal WHERE sequence <= ? OR internal_id > ?", (new.sequence, new.last_internal_id)
+        )
+
     def advance_sequence(self) -> int:
         """Count this commit and return its number."""
         (sequence,) = self._connection.execute(
             "UPDATE meta SET value = value + 1 WHERE key = 'sequence' RETURNING value"
         ).fetchone()
         return int(sequence)
+
+    def _note(self, internal_ids: Iterable[int]) -> None:
+        """Write into the journal which versions this commit deletes or gives other metadata, as far as a snapshot may hold them."""
+        noted = [(internal_id,) for internal_id in internal_ids if internal_id <= self._journaled_to]
+        if noted:
+            self._connection.executemany(_NOTE_VERSION, noted)
 
 
 def _version(internal_id: int, namespace: int, record_id: bytes, metadata: bytes, checksum: int) -> Version:

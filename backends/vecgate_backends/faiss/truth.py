@@ -22,11 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.errors import StorageCorruptError
-from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_vector
+from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_metadata_of, decode_vector
 from vecgate_backends.faiss.database import create_database, open_database, translated_errors, upgrade_database
 from vecgate_backends.faiss.row_checksum import ENCODING_STAMP, METADATA, TEXT, VECTOR, RowKey, verify_namespace
 from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
+
+LOT = 1024
+"""Records that are read and decoded together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,23 @@ class SegmentRow:
     checksum: bytes
     first_internal_id: int
     last_internal_id: int
+    file_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """What the truth says of the snapshot file; the file is trusted only where it agrees.
+
+    Attributes:
+        sequence: the commit it covers. last_internal_id: the largest in it, 0 if it is empty. records: how many it holds.
+        checksum: 16 bytes, XXH3-128 of the whole file, big-endian.
+    """
+
+    uuid: str
+    sequence: int
+    last_internal_id: int
+    records: int
+    checksum: bytes
     file_version: int
 
 
@@ -123,28 +143,58 @@ class TruthReader:
         with translated_errors(self._path):
             return registered_segments(self._connection)
 
-    def indexed_records(self) -> Iterator[IndexedRecord]:
-        """Yield every record, by internal id."""
+    def snapshot(self) -> SnapshotRow | None:
+        """Return the registered snapshot."""
+        rows = self._rows("SELECT uuid, sequence, last_internal_id, records, checksum, file_version FROM snapshots")
+        return SnapshotRow(*rows[0]) if rows else None
+
+    def journal(self, snapshot: SnapshotRow) -> NDArray[np.int64]:
+        """Return the versions of a snapshot that were deleted or got other metadata since, ascending."""
+        query = "SELECT internal_id FROM journal WHERE sequence > ? AND internal_id <= ? ORDER BY internal_id"
+        rows = self._rows(query, snapshot.sequence, snapshot.last_internal_id)
+        return np.array([internal_id for (internal_id,) in rows], np.int64)
+
+    def tally(self) -> dict[str, tuple[int, int]]:
+        """Return of each namespace how many versions are stored and the sum of their internal ids; reads no record."""
+        names = self._namespaces()
+        rows = self._rows("SELECT namespace, count(*), sum(internal_id) FROM records GROUP BY namespace")
+        return {names.get(number, ""): (count, total) for number, count, total in rows}
+
+    def indexed_records(self, behind: int = 0) -> Iterator[IndexedRecord]:
+        """Yield every record whose internal id is greater than `behind`, by internal id."""
+        yield from self._indexed(SELECT_VERSIONS + " WHERE internal_id > ? ORDER BY internal_id", [behind])
+
+    def changed_records(self, snapshot: SnapshotRow) -> Iterator[IndexedRecord]:
+        """Yield those of the versions of journal(snapshot) that are still stored, by internal id."""
+        joined = " JOIN journal USING (internal_id) WHERE sequence > ? AND internal_id <= ? ORDER BY internal_id"
+        yield from self._indexed(SELECT_VERSIONS + joined, [snapshot.sequence, snapshot.last_internal_id])
+
+    def _indexed(self, query: str, values: Sequence[object]) -> Iterator[IndexedRecord]:
         names = self._namespaces()
         with translated_errors(self._path):
-            rows = self._connection.execute(SELECT_VERSIONS + " ORDER BY internal_id")
-            for internal_id, number, record_id, metadata, checksum in rows:
-                RowKey(internal_id, number, record_id).verify(METADATA, metadata, checksum)
-                if number not in names:
-                    raise StorageCorruptError(f"{self._path.name} is damaged: namespace {number} has no name")
-                yield IndexedRecord(internal_id, names[number], record_id.decode(), decode_metadata(metadata.decode()))
+            rows = self._connection.execute(query, values)
+            while lot := rows.fetchmany(LOT):
+                for internal_id, number, record_id, metadata, checksum in lot:
+                    RowKey(internal_id, number, record_id).verify(METADATA, metadata, checksum)
+                    if number not in names:
+                        raise StorageCorruptError(f"{self._path.name} is damaged: namespace {number} has no name")
+                decoded = decode_metadata_of([row[3] for row in lot])
+                for (internal_id, number, record_id, _, _), metadata in zip(lot, decoded, strict=True):
+                    yield IndexedRecord(internal_id, names[number], record_id.decode(), metadata)
 
-    def vectors(
-        self, namespace: str, internal_ids: NDArray[np.int64], ids: Sequence[str], dimension: int
-    ) -> FloatMatrix:
-        """Return the original vectors of these versions, ascending, of the records `ids`, shape (len(ids), dimension)."""
-        matrix = np.empty((len(ids), dimension), np.float32)
-        number = self._namespace(namespace)
+    def numbers(self) -> dict[str, int]:
+        """Return the number of each namespace."""
+        return {name: number for number, name in self._namespaces().items()}
+
+    def vectors(self, keys: Sequence[RowKey], dimension: int) -> FloatMatrix:
+        """Return the original vectors of these versions, ascending by internal id, shape (len(keys), dimension)."""
+        matrix = np.empty((len(keys), dimension), np.float32)
+        internal_ids = np.array([key.internal_id for key in keys], np.int64)
         with translated_errors(self._path), closing(self._stored_vectors(internal_ids)) as stored:
-            for row, (internal_id, record_id) in enumerate(zip(internal_ids.tolist(), ids, strict=True)):
+            for row, key in enumerate(keys):
                 # Where a row is missing, the next one or none is taken for it, and does not match.
                 vector, checksum = next(stored, (b"", None))
-                RowKey(internal_id, number, record_id.encode()).verify(VECTOR, vector, checksum)
+                key.verify(VECTOR, vector, checksum)
                 matrix[row] = np.frombuffer(vector, VECTOR_DTYPE)
         return matrix
 

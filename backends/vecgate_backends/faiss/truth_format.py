@@ -1,6 +1,7 @@
 """The tables of a collection's truth, and how files of older versions get them.
 
-Version 2 added encoding stamps (version 1: vecgate before them).
+Version 2 added encoding stamps. Version 3 added `snapshots`, at most one row, and `journal`: the versions that a snapshot may hold and that were
+deleted or got other metadata since, with the last such commit.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ from vecgate_backends.faiss.database import Format
 STAMPED_VERSION = 2
 """The first version with encoding stamps."""
 
+_SNAPSHOTS = """CREATE TABLE snapshots (
+            uuid TEXT PRIMARY KEY,
+            sequence INTEGER NOT NULL,
+            last_internal_id INTEGER NOT NULL,
+            records INTEGER NOT NULL,
+            checksum BLOB NOT NULL,
+            file_version INTEGER NOT NULL
+        ) WITHOUT ROWID"""
+_JOURNAL = "CREATE TABLE journal (internal_id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL)"
+_META = "INSERT INTO meta (key, value) VALUES ('sequence', 0)"
+
 FORMAT = Format(
     application_id=0x76677263,  # "vgrc"
-    version=2,
+    version=3,
     # `text` stands last, so that reading the columns before it does not touch the pages that long texts overflow to.
     schema="""
         CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -47,15 +59,16 @@ FORMAT = Format(
             last_internal_id INTEGER NOT NULL,
             file_version INTEGER NOT NULL
         ) WITHOUT ROWID;
-        INSERT INTO meta (key, value) VALUES ('sequence', 0)
-    """,
-    # A new column costs the same for any number of rows: those that are there read as NULL, no stamp.
+    """
+    f"{_SNAPSHOTS}; {_JOURNAL}; {_META}",
     upgrades=MappingProxyType(
         {
+            # A new column costs the same for any number of rows: those that are there read as NULL, no stamp.
             1: (
                 "ALTER TABLE vectors ADD COLUMN encoding_stamp BLOB",
                 "ALTER TABLE vectors ADD COLUMN encoding_stamp_checksum INTEGER",
-            )
+            ),
+            2: (_SNAPSHOTS, _JOURNAL),
         }
     ),
 )

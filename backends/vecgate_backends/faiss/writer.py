@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
@@ -52,6 +52,12 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class _Interlude:
+    action: Callable[[], Any]
+    future: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     """A committed group: what each operation came to, and the step in which memory follows."""
 
@@ -73,12 +79,15 @@ class GroupCommitWriter:
         connection: sqlite3.Connection,
         reader: TruthReader,
         prepare: Callable[[Sequence[Change], int], Callable[[], None]],
+        journaled_to: int = 0,
     ) -> None:
+        """Begin idle; changes of versions up to `journaled_to` are noted in the journal, as a snapshot may hold them."""
         self._path = path
         self._connection = connection
         self._reader = reader
         self._prepare = prepare
-        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._journaled_to = journaled_to
+        self._queue: queue.SimpleQueue[_Pending | _Interlude | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         # A daemon: if the loop dies without close(), the process may still end, and that is no worse than a crash.
         self._thread = threading.Thread(target=self._run, name=f"vecgate-writer-{path.parent.name[:8]}", daemon=True)
@@ -104,6 +113,22 @@ class GroupCommitWriter:
         self._queue.put(_Pending(operation, future))
         return future
 
+    def between(self, action: Callable[[], ValueT]) -> asyncio.Future[ValueT]:
+        """Run an action on the writer's thread between two commits, while memory follows all that is committed and stays as it is.
+
+        Raises:
+            BackendUnavailableError: the writer is closed.
+        """
+        if self._closing:
+            raise BackendUnavailableError("the collection is closed")
+        future: asyncio.Future[ValueT] = self._loop.create_future()
+        self._queue.put(_Interlude(action, future))
+        return future
+
+    def journal_to(self, internal_id: int) -> None:
+        """Note from now on what changes of versions up to this one; to be called between commits."""
+        self._journaled_to = max(self._journaled_to, internal_id)
+
     async def stop(self) -> None:
         """Finish what is queued, then end the thread; the connection is left to its owner."""
         self._closing = True
@@ -111,34 +136,44 @@ class GroupCommitWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        open_ended = True
-        while open_ended:
-            group, open_ended = self._next_group()
+        while True:
+            group, behind = self._next_group()
             try:
                 self._commit(group)
                 self._checkpoint()
+                if isinstance(behind, _Interlude):
+                    self._pause(behind)
             except RuntimeError:
                 if not self._loop.is_closed():
                     raise
                 return  # nobody is left to answer
+            if behind is None:
+                return
 
-    def _next_group(self) -> tuple[list[_Pending], bool]:
-        """Wait for an operation and take what is queued behind it; False with the last group of all."""
-        first = self._queue.get()
-        if first is None:
-            return [], False
-        group = [first]
-        weight = first.operation.weight
-        while weight < GROUP_WEIGHT:
+    def _next_group(self) -> tuple[list[_Pending], _Interlude | Literal["more"] | None]:
+        """Wait for an operation and take what is queued behind it, up to an interlude or the end, None."""
+        group: list[_Pending] = []
+        weight = 0
+        following = self._queue.get()
+        while isinstance(following, _Pending):
+            group.append(following)
+            weight += following.operation.weight
+            if weight >= GROUP_WEIGHT:
+                return group, "more"
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                break
-            if following is None:
-                return group, False
-            group.append(following)
-            weight += following.operation.weight
-        return group, True
+                return group, "more"
+        return group, following
+
+    def _pause(self, interlude: _Interlude) -> None:
+        self._applied.wait()
+        try:
+            found = interlude.action()
+        except Exception as error:  # noqa: BLE001  # whatever it is belongs to the caller who waits
+            self._loop.call_soon_threadsafe(_fail, interlude.future, error)
+        else:
+            self._loop.call_soon_threadsafe(_succeed, interlude.future, found)
 
     def _commit(self, group: Sequence[_Pending]) -> None:
         """Commit a group; if it cannot be, each operation on its own, so that only those fail that must."""
@@ -160,7 +195,7 @@ class GroupCommitWriter:
         with translated_errors(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                transaction = Transaction(self._connection)
+                transaction = Transaction(self._connection, self._journaled_to)
                 members = [(pending, pending.operation.run(transaction)) for pending in group]
                 sequence = transaction.advance_sequence()
                 self._applied.wait()
@@ -186,8 +221,7 @@ class GroupCommitWriter:
         finally:
             self._applied.set()
         for pending, outcome in group.members:
-            if not pending.future.done():
-                pending.future.set_result(Committed(outcome.value, group.sequence))
+            _succeed(pending.future, Committed(outcome.value, group.sequence))
 
     def _checkpoint(self) -> None:
         """Empty the write-ahead log once it is large; its readers must let go of it for that."""
@@ -223,6 +257,11 @@ class GroupCommitWriter:
 
         self._loop.call_soon_threadsafe(run)
         done.wait()
+
+
+def _succeed(future: asyncio.Future[Any], value: object) -> None:
+    if not future.done():
+        future.set_result(value)
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:

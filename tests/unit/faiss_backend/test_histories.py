@@ -1,4 +1,4 @@
-"""Random histories in which every search walks through an index, however few records there are."""
+"""Random histories in which every search walks through an index, and starts use snapshots, however few records there are."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ from hypothesis.stateful import run_state_machine_as_test
 from vecgate_backends.conformance import Case
 from vecgate_backends.conformance.stateful import Histories
 from vecgate_backends.contract import Backend
-from vecgate_backends.faiss import FaissBackend, FaissOptions, index_building
+from vecgate_backends.faiss import (
+    FaissBackend,
+    FaissOptions,
+    field_index,
+    held_records,
+    index_building,
+    ordered_column,
+    snapshotting,
+)
 from vecgate_backends.faiss.segment_index import Effort, HnswGraph, InvertedLists
+from vecgate_backends.faiss.snapshot_file import write_snapshot
+from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.records import HnswIndex, IndexConfig, IvfIndex, Quantization
 
 INDEXES = [HnswIndex(), HnswIndex(quantization=Quantization.SCALAR8), IvfIndex()]
@@ -38,13 +48,30 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> list[Effort]:
     return planned
 
 
+@pytest.fixture
+def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[SnapshotRow]:
+    """Let a snapshot be due after every few writes, starts use it, and few values be in columns; tell the snapshots written."""
+    written: list[SnapshotRow] = []
+
+    def noted(*arguments: Any) -> SnapshotRow:
+        written.append(write_snapshot(*arguments))
+        return written[-1]
+
+    monkeypatch.setattr(snapshotting, "write_snapshot", noted)
+    for module in (held_records, snapshotting):
+        monkeypatch.setattr(module, "READ_WHOLE", 0)
+    monkeypatch.setattr(field_index, "LEAST_FOLDED", 2)
+    monkeypatch.setattr(ordered_column, "LEAST_PREFIXED", 33)
+    return written
+
+
 def build(directory: Path) -> Backend:
     return FaissBackend(FaissOptions(path=directory, seal_threshold=4))
 
 
 @pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.kind)
 def test_after_any_history_searches_through_an_index_agree_with_the_model(
-    index: IndexConfig, walks: list[Effort], tmp_path: Path
+    index: IndexConfig, walks: list[Effort], snapshots: list[SnapshotRow], tmp_path: Path
 ) -> None:
     case = Case(f"faiss-{index.kind}", build, index=index, settle=FaissBackend.settle)
     directories = (tmp_path / str(number) for number in range(1_000_000))
@@ -60,3 +87,4 @@ def test_after_any_history_searches_through_an_index_agree_with_the_model(
             settings=bounds,
         )
     assert walks
+    assert snapshots
