@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.filters import Filter
@@ -247,3 +247,12 @@ class Backend(Protocol):
         Raises:
             CollectionNotFoundError: there is none.
         """
+
+
+@runtime_checkable
+class TellsProgress(Protocol):
+    """What a backend may offer besides, if its start can take long."""
+
+    @property
+    def progress(self) -> str:
+        """What a start under way is doing and how far it is, in a few words; "" while none is."""

@@ -70,7 +70,7 @@ class Server:
         self.address = ""
         self._models = models or models_of(settings)
         self._directory = Directory(_backends(settings), settings.default_backend_name)
-        self._admission = Admission(settings.limits.max_concurrent_calls)
+        self._admission = Admission(settings.limits.max_concurrent_calls, lambda: self._directory.progress)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
         self._health = HealthService(services)
         self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)

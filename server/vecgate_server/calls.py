@@ -56,8 +56,10 @@ class Phase(Enum):
 class Admission:
     """Decides whether a call may begin: not before the backends are open, not while draining, not over the limit."""
 
-    def __init__(self, max_concurrent_calls: int) -> None:
+    def __init__(self, max_concurrent_calls: int, progress: Callable[[], str]) -> None:
+        """Begin with no call allowed; `progress` tells callers how far the start is, "" if that is not known."""
         self.phase = Phase.STARTING
+        self._progress = progress
         self._limit = max_concurrent_calls
         self._in_hand = 0
         self._idle = asyncio.Event()
@@ -71,7 +73,8 @@ class Admission:
             StartingError, ShuttingDownError, TooManyCallsError: the call may not begin.
         """
         if self.phase is Phase.STARTING:
-            raise StartingError("the server is starting", retry_after=RETRY_SECONDS)
+            told = self._progress()
+            raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)
         if self.phase is Phase.DRAINING:
             raise ShuttingDownError("the server is shutting down", retry_after=RETRY_SECONDS)
         if self._in_hand >= self._limit:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from vecgate_backends.contract import Backend, Capabilities
+from vecgate_backends.contract import Backend, Capabilities, TellsProgress
 from vecgate_backends.errors import BackendUnavailableError, UnavailableError, VecgateError
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ class ConfiguredBackend:
     def capabilities(self) -> Capabilities:
         """What it can do."""
         return self._backend.capabilities
+
+    @property
+    def progress(self) -> str:
+        """What its start is doing and how far it is; "" if it is not starting or does not tell."""
+        return self._backend.progress if isinstance(self._backend, TellsProgress) else ""
 
     @property
     def is_open(self) -> bool:

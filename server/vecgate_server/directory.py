@@ -100,6 +100,11 @@ class Directory:
         return tuple(self._backends.values())
 
     @property
+    def progress(self) -> str:
+        """What backends that are starting tell of it; "" if none does."""
+        return "; ".join(f"backend {each.name} is {told}" for each in self.backends if (told := each.progress))
+
+    @property
     def default(self) -> str:
         """The backend of collections that name none."""
         return self._default

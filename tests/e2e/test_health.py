@@ -93,6 +93,24 @@ async def test_health_answers_before_backends_are_open_and_other_calls_are_refus
         assert refused.retry_seconds == 1
 
 
+async def test_a_refusal_at_the_start_tells_how_far_it_is(refusal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def load(_: MemoryBackend) -> None:
+        await may_end.wait()
+
+    may_end = asyncio.Event()
+    monkeypatch.setattr(MemoryBackend, "start", load)
+    monkeypatch.setattr(MemoryBackend, "progress", "loading collection a: 3 of 9 records", raising=False)
+    async with starting_server() as (server, models, channel):
+        opening = asyncio.create_task(server.open())
+        await models.loading.wait()
+        refused = await refusal(VectorSearchServiceStub(channel).Count(CountRequest(collection="a")))
+        assert await states(channel) == [NOT_SERVING] * 3
+        assert refused.message == "the server is starting: backend memory is loading collection a: 3 of 9 records"
+        may_end.set()
+        models.loaded.set()
+        await opening
+
+
 async def test_health_turns_serving_only_when_models_are_warm() -> None:
     async with starting_server() as (server, models, channel):
         opening = asyncio.create_task(server.open())

@@ -32,6 +32,7 @@ class LoadingProgress:
         """Say how many of these will be loaded."""
         with self._lock:
             self._expected[what] = count
+            self._done.setdefault(what, 0)
 
     def advance(self, what: str, count: int) -> None:
         """Count some that were."""
