@@ -36,7 +36,7 @@ from vecgate_backends.records import CollectionSpec
 
 logger = logging.getLogger(__name__)
 
-LOT = 8192
+LOT = 2048
 """Vectors that are read from the truth at once."""
 
 

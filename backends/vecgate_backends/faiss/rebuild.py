@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.index_building import build_index, build_settings, buildable
+from vecgate_backends.faiss.packed_ids import PackedIds
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import (
@@ -148,7 +149,7 @@ def build_segment(
     if index is not None and index.quantized:
         vectors = mapped_vectors(segment_path(directory, row.uuid), contents)
     live = np.ones(len(internal_ids), np.bool_)
-    ids = [record_ids[at] for at in order.tolist()]
+    ids = PackedIds.of([record_ids[at] for at in order.tolist()])
     return Segment(row, Block(internal_ids, ids, vectors, norms, live, 0, index))
 
 

@@ -180,6 +180,16 @@ async def test_metadata_that_changes_below_an_open_collection_is_neither_served_
     await put(collection, ["a"])
 
 
+async def test_a_record_that_vanishes_below_an_open_collection_is_reported_as_damage(
+    truth: Path, open_backend: OpenBackend
+) -> None:
+    collection = await reopened(open_backend)
+    change(truth, "DELETE FROM records WHERE id = 'b'")
+    collection._reader.pin()  # as the next commit would
+    with pytest.raises(StorageCorruptError, match="a record that the index holds is not stored"):
+        await collection.search("", VECTORS[:1], SearchOptions(top_k=3))
+
+
 async def test_updated_metadata_has_a_checksum_of_its_own(truth: Path, open_backend: OpenBackend) -> None:
     collection = await reopened(open_backend)
     changes = MetadataChanges({"größe": 2}, frozenset({"colour"}))
