@@ -55,13 +55,14 @@ class FieldIndex:
         columns: by name of their type.
     """
 
-    __slots__ = ("_gone", "_ordered", "columns", "having", "postings")
+    __slots__ = ("_gone", "_ordered", "_settled", "columns", "having", "postings")
 
     def __init__(self) -> None:
         self.having = BitMap64()
         self.postings: dict[ValueKey, Postings] = {}
         self.columns: dict[str, OrderedColumn] = {}
         self._ordered: dict[str, list[Any]] = {}  # kind → sorted values outside the columns
+        self._settled = 0  # how many of them stay there for good
         self._gone: BitMap64 | None = None  # versions whose pairs in columns do not count any more
 
     def __len__(self) -> int:
@@ -78,6 +79,7 @@ class FieldIndex:
                 made._ordered.setdefault(kind, []).append(value)
         for values in made._ordered.values():
             values.sort()
+        made._settled = sum(map(len, made._ordered.values()))
         return made
 
     def copy(self) -> FieldIndex:
@@ -87,6 +89,7 @@ class FieldIndex:
         copied.postings = self.postings.copy()
         copied.columns = self.columns.copy()
         copied._ordered = {kind: values.copy() for kind, values in self._ordered.items()}
+        copied._settled = self._settled
         copied._gone = None if self._gone is None else self._gone.copy()
         return copied
 
@@ -144,9 +147,10 @@ class FieldIndex:
 
     @property
     def due(self) -> bool:
-        """Whether so many values came since the columns were made that they are to be made anew."""
-        outside = sum(map(len, self._ordered.values()))
-        return outside >= max(LEAST_FOLDED, FOLDED_SHARE * sum(map(len, self.columns.values())))
+        """Whether so much came or went since the columns were made that they are to be made anew."""
+        bound = max(LEAST_FOLDED, FOLDED_SHARE * sum(map(len, self.columns.values())))
+        came = sum(map(len, self._ordered.values())) - self._settled
+        return came >= bound or len(self._lost) >= bound
 
     def folded(self) -> FieldIndex:
         """Return an index that decides alike, with what belongs into columns there."""

@@ -176,3 +176,18 @@ def test_ranges_of_a_long_column_are_those_of_its_values() -> None:
         for order, passes in ORDERINGS.items():
             expected = [at for at, value in enumerate(values, start=1) if passes(value, bound)]
             assert held(index, Compare("n", order, bound)) == expected
+
+
+@pytest.mark.parametrize("shared", [1, 3])
+def test_an_index_is_put_in_order_once_and_not_at_every_change(shared: int) -> None:
+    least = field_index.LEAST_FOLDED
+    index = MetadataIndex()
+    index.add(range(2 * least * shared), [{"n": at // shared} for at in range(2 * least * shared)])
+    assert index.due
+    followed = index.following([])
+    assert not followed.due
+    assert len(followed.fields["n"].columns) == (shared <= field_index.FOLDED_VERSIONS)
+    gone = list(range(least * shared))
+    followed.remove(gone, [{"n": at // shared} for at in gone])
+    assert followed.due == (shared <= field_index.FOLDED_VERSIONS)
+    assert not followed.following([]).due
