@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecgate_backends.errors import VecgateError
+from vecgate_backends.faiss import held_records
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.changes import Change, MetadataUpdated, RecordsAdded, RecordsRemoved
-from vecgate_backends.faiss.held_records import READ_WHOLE
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
 from vecgate_backends.faiss.operations import ReplaceSnapshot
@@ -91,7 +91,11 @@ class Snapshotter:
 
     def consider(self, records: int) -> None:
         """Begin a snapshot of the collection, which has so many records, if one is due and none is under way."""
-        if self._task is not None or self._stale < max(READ_WHOLE, STALE_SHARE * records) or records <= READ_WHOLE:
+        if (
+            self._task is not None
+            or self._stale < max(held_records.READ_WHOLE, STALE_SHARE * records)
+            or records <= held_records.READ_WHOLE
+        ):
             return
         if asyncio.get_running_loop().time() >= self._resume_at:
             self._task = asyncio.create_task(self._see_through())
@@ -104,7 +108,7 @@ class Snapshotter:
     async def finish(self, records: int) -> None:
         """Wait for the snapshot under way, and write a last one if the next start would have much to read."""
         await self.settle()
-        if records > READ_WHOLE and self._stale > STALE_AT_CLOSE * records:
+        if records > held_records.READ_WHOLE and self._stale > STALE_AT_CLOSE * records:
             await self._see_through()
 
     async def _see_through(self) -> None:

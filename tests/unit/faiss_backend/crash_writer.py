@@ -12,7 +12,7 @@ import numpy as np
 
 from vecgate_backends.contract import ByIds
 from vecgate_backends.errors import CollectionExistsError
-from vecgate_backends.faiss import FaissBackend, FaissOptions
+from vecgate_backends.faiss import FaissBackend, FaissOptions, held_records
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.records import Acknowledgement, CollectionSpec, Metric, RecordBatch, Timestamp, WriteMode
 
@@ -56,7 +56,8 @@ async def write(collection: FaissCollection, writer: int, first_version: int) ->
 
 
 async def main(directory: Path, first_version: int) -> None:
-    """Open the store, say so, and write until killed."""
+    """Open the store, say so, and write until killed; with snapshots, however few records there are."""
+    held_records.READ_WHOLE = 0
     backend = FaissBackend(FaissOptions(path=directory, seal_threshold=64))
     await backend.start()
     with contextlib.suppress(CollectionExistsError):

@@ -14,7 +14,7 @@ import pytest
 
 from vecgate_backends.contract import Everything, SearchOptions
 from vecgate_backends.errors import StoreLockedError
-from vecgate_backends.faiss import FaissBackend, FaissOptions
+from vecgate_backends.faiss import FaissBackend, FaissOptions, held_records
 from vecgate_backends.records import IDS_ONLY, Fields, Record, Timestamp
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
@@ -32,6 +32,10 @@ def killed_writer(directory: Path, first_version: int, lines: int) -> list[tuple
         process.kill()
         said.extend(process.stdout)
     return [tuple(json.loads(line)) for line in said if line.endswith("\n")]
+
+
+def files(directory: Path, pattern: str) -> set[Path]:
+    return set(directory.glob(pattern))
 
 
 class Ledger:
@@ -68,12 +72,17 @@ def check(record: Record) -> int:
     return version
 
 
-async def test_what_was_acknowledged_is_there_once_after_a_kill(open_backend: OpenBackend, directory: Path) -> None:
+async def test_what_was_acknowledged_is_there_once_after_a_kill(
+    open_backend: OpenBackend, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_records, "READ_WHOLE", 0)  # as the writer has it
     moments = random.Random(3)
     ledger = Ledger()
+    snapshots: set[Path] = set()
     for _ in range(CYCLES):
         for event in killed_writer(directory, ledger.last_version, moments.randrange(50, 2500)):
             ledger.note(*event)
+        snapshots |= files(directory, "collections/*/snapshots/*.snapshot")
         backend = await open_backend(seal_threshold=64)
         collection = await backend.collection("notes")
         page = await collection.list_records("", None, cursor=None, limit=10_000, fields=IDS_ONLY)
@@ -91,6 +100,7 @@ async def test_what_was_acknowledged_is_there_once_after_a_kill(open_backend: Op
         assert dict(zip(hits.ids, hits.scores.tolist(), strict=True)) == pytest.approx(expected, rel=1e-5)
         ledger.settle(held)
         await backend.close()
+    assert snapshots
 
 
 @pytest.fixture

@@ -58,8 +58,7 @@ def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[SnapshotRow]:
         return written[-1]
 
     monkeypatch.setattr(snapshotting, "write_snapshot", noted)
-    for module in (held_records, snapshotting):
-        monkeypatch.setattr(module, "READ_WHOLE", 0)
+    monkeypatch.setattr(held_records, "READ_WHOLE", 0)
     monkeypatch.setattr(field_index, "LEAST_FOLDED", 2)
     monkeypatch.setattr(ordered_column, "LEAST_PREFIXED", 33)
     return written

@@ -54,8 +54,7 @@ FILTERS: list[Filter | None] = [
 @pytest.fixture(autouse=True)
 def every_store_has_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few records there are."""
-    for module in (held_records, snapshotting):
-        monkeypatch.setattr(module, "READ_WHOLE", 0)
+    monkeypatch.setattr(held_records, "READ_WHOLE", 0)
 
 
 @pytest.fixture
@@ -351,8 +350,7 @@ async def test_a_snapshot_that_cannot_be_written_leaves_the_one_before(
 async def test_a_small_collection_is_read_whole_and_has_no_snapshot(
     open_backend: OpenBackend, put: Put, directory: Path, read: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (held_records, snapshotting):
-        monkeypatch.setattr(module, "READ_WHOLE", COUNT + 41)
+    monkeypatch.setattr(held_records, "READ_WHOLE", COUNT + 41)
     backend = await open_backend(seal_threshold=THRESHOLD)
     await filled(backend, put)
     backend = await open_backend(seal_threshold=THRESHOLD)
