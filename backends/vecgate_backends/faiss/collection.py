@@ -102,7 +102,7 @@ class FaissCollection:
         Raises:
             StorageCorruptError: its truth is missing or damaged.
         """
-        loaded = await asyncio.to_thread(load_collection, entry, files, progress)
+        loaded = await load_collection(entry, files, progress)
         collection = cls(entry, files, loaded, threads, sealing)
         collection._writer.start()
         for partition in collection._partitions.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sqlite3
@@ -89,13 +90,30 @@ class LoadedCollection:
     journaled_to: int
     read: int
 
+    def close(self) -> None:
+        """Close its files, if nothing is to be made of it."""
+        self.reader.close()
+        self.connection.close()
 
-def load_collection(entry: CatalogueEntry, files: CollectionFiles, progress: LoadingProgress) -> LoadedCollection:
-    """Read the files of a collection; blocks.
+
+async def load_collection(entry: CatalogueEntry, files: CollectionFiles, progress: LoadingProgress) -> LoadedCollection:
+    """Read the files of a collection off the event loop; a caller who is cancelled stops that, and waits until the files are let go.
 
     Raises:
         StorageCorruptError, BackendUnavailableError: the truth is damaged, or a file cannot be read.
     """
+    loading = asyncio.create_task(asyncio.to_thread(_load, entry, files, progress))
+    try:
+        return await asyncio.shield(loading)
+    except asyncio.CancelledError:
+        progress.stop()
+        await asyncio.wait([loading])
+        if loading.exception() is None:
+            loading.result().close()
+        raise
+
+
+def _load(entry: CatalogueEntry, files: CollectionFiles, progress: LoadingProgress) -> LoadedCollection:
     reader = TruthReader(files.truth, entry.uid)
     try:
         partitions, read = _partitions(files, entry.spec, reader, progress)
@@ -140,6 +158,7 @@ def _partitions(
 def _read(
     files: CollectionFiles, spec: CollectionSpec, row: SegmentRow, progress: LoadingProgress
 ) -> SegmentContents | None:
+    progress.go_on()
     try:
         contents = read_segment(segment_path(files.segments, row.uuid), row, spec.dimension)
     except SegmentFileError as error:
@@ -207,6 +226,7 @@ def _fill_heads(
     if len(order):
         progress.expect("vectors outside segments", len(order))
     for begin in range(0, len(order), LOT):
+        progress.go_on()
         lot = order[begin : begin + LOT]
         keys, names = [], []
         for owner, place, internal_id in zip(

@@ -18,8 +18,12 @@ STEP = 4096
 ItemT = TypeVar("ItemT")
 
 
+class LoadingStoppedError(Exception):
+    """A loading was given up because the start was."""
+
+
 class LoadingProgress:
-    """Counts what was loaded; used by several threads."""
+    """Counts what was loaded, and lets that be stopped; used by several threads."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,6 +31,20 @@ class LoadingProgress:
         self._expected: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._logged = time.monotonic()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let the loading end at its next step."""
+        self._stopped = True
+
+    def go_on(self) -> None:
+        """Let a step begin.
+
+        Raises:
+            LoadingStoppedError: the loading was stopped.
+        """
+        if self._stopped:
+            raise LoadingStoppedError
 
     def expect(self, what: str, count: int) -> None:
         """Say how many of these will be loaded."""
@@ -35,7 +53,14 @@ class LoadingProgress:
             self._done.setdefault(what, 0)
 
     def advance(self, what: str, count: int) -> None:
-        """Count some that were."""
+        """Count some that were.
+
+        Raises:
+            LoadingStoppedError: the loading was stopped.
+        """
+        self.go_on()
+        if not count:
+            return
         with self._lock:
             self._done[what] = self._done.get(what, 0) + count
             due = time.monotonic() >= self._logged + LOG_SECONDS

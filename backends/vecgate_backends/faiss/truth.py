@@ -2,7 +2,8 @@
 
 Every written version of a record has an internal id of its own, larger than all before it and never given again. So a segment of the
 index is a fixed list of (internal id, vector), and a record is in the index exactly if its internal id is still in `records`:
-whatever a derived file says, a deleted record cannot come back.
+whatever a derived file says, a deleted record cannot come back. A snapshot says which internal ids there were at a commit; `journal` has
+those of them that were deleted or got other metadata since, and counts and sums of internal ids must come out as those of `records`.
 
 Contents carry checksums (row_checksum tells their layout) and are compared with them whenever they are read. That of `records` covers
 the metadata; texts have their own, so that a start need not read them. An encoding stamp stands beside the vector it tells of; a

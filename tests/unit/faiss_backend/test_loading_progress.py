@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,10 +13,43 @@ import pytest
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import TellsProgress
 from vecgate_backends.faiss import FaissBackend, FaissOptions, loading, loading_progress
+from vecgate_backends.faiss.truth import TruthReader
 from vecgate_backends.records import CollectionSpec, FlatIndex
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
+
+
+async def test_a_start_that_is_cancelled_stops_loading_and_lets_go_of_the_files(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend()
+    await backend.create_collection(CollectionSpec("notes", 4))
+    await put(await backend.collection("notes"), ["a"])
+    await backend.close()
+    reading, may_read = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    numbers = TruthReader.numbers
+
+    def slow(reader: TruthReader) -> dict[str, int]:
+        loop.call_soon_threadsafe(reading.set)
+        may_read.wait()
+        return numbers(reader)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TruthReader, "numbers", slow)
+        patch.setattr(TruthReader, "vectors", lambda *_: pytest.fail("it went on loading"))
+        backend = FaissBackend(backend._options)
+        starting = asyncio.create_task(backend.start())
+        await reading.wait()
+        starting.cancel()
+        await asyncio.sleep(0)
+        assert not starting.done()
+        may_read.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await backend.close()
+    assert (await (await (await open_backend()).collection("notes")).size()).records == 1
 
 
 async def test_a_start_tells_what_it_loads_and_how_far_it_is(
