@@ -27,9 +27,10 @@ from vecgate_backends.faiss.catalogue import CatalogueEntry, catalogued
 from vecgate_backends.faiss.database import sync_path, translated_errors
 from vecgate_backends.faiss.loading import CollectionFiles
 from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock
+from vecgate_backends.faiss.manifest import registered_segments, registered_snapshot
 from vecgate_backends.faiss.read_only import snapshot
 from vecgate_backends.faiss.segment_file import segment_path
-from vecgate_backends.faiss.truth import registered_segments
+from vecgate_backends.faiss.snapshot_file import snapshot_path
 from vecgate_backends.faiss.verification import StoreReport, check_store, require_store
 
 PARTIAL = ".partial"
@@ -142,24 +143,39 @@ class _StoreCopy:
 def _copy_collection(source: CollectionFiles, target: CollectionFiles, *, with_segments: bool) -> None:
     for further_attempts in reversed(range(ATTEMPTS)):
         target.segments.mkdir(parents=True)
+        target.snapshots.mkdir()
         with snapshot(source.truth) as connection:
             uuids = [row.uuid for row in registered_segments(connection)]
             # At once, since a merge removes the files it made others of; what is linked stays.
             lost = [uuid for uuid in uuids if not (with_segments and _link_segment(source, target, uuid))]
-            if not (lost and with_segments and further_attempts):
+            kept = registered_snapshot(connection)
+            unlinked = kept is not None and not (with_segments and _link_snapshot(source, target, kept.uuid))
+            if not ((lost or unlinked) and with_segments and further_attempts):
                 _copy_pages(connection, target.truth)
                 break
         shutil.rmtree(target.directory)
-    if lost:
+    if lost or unlinked:
         with _edited(target.truth) as connection:
             connection.executemany("DELETE FROM segments WHERE uuid = ?", [(uuid,) for uuid in lost])
+            if unlinked:
+                connection.execute("DELETE FROM snapshots")
+                connection.execute("DELETE FROM journal")
     sync_path(target.segments)
+    sync_path(target.snapshots)
     sync_path(target.directory)
 
 
 def _link_segment(source: CollectionFiles, target: CollectionFiles, uuid: str) -> bool:
     """Give the copy a segment file, which nobody ever changes; False if it is gone."""
-    original, copy = segment_path(source.segments, uuid), segment_path(target.segments, uuid)
+    return _link(segment_path(source.segments, uuid), segment_path(target.segments, uuid))
+
+
+def _link_snapshot(source: CollectionFiles, target: CollectionFiles, uuid: str) -> bool:
+    """Give the copy a snapshot file, which nobody ever changes either; False if it is gone."""
+    return _link(snapshot_path(source.snapshots, uuid), snapshot_path(target.snapshots, uuid))
+
+
+def _link(original: Path, copy: Path) -> bool:
     try:
         os.link(original, copy)
     except FileNotFoundError:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss.loading_progress import LoadingProgress
+from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
 from vecgate_backends.faiss.ordered_column import bitmap
 from vecgate_backends.faiss.snapshot_file import SnapshotFileError, read_snapshot
-from vecgate_backends.faiss.truth import IndexedRecord, SnapshotRow, TruthReader
+from vecgate_backends.faiss.truth import IndexedRecord, TruthReader
 from vecgate_backends.records import Metadata
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,10 @@ def held_records(name: str, snapshots: Path, reader: TruthReader, progress: Load
     if snapshot is not None and stored > READ_WHOLE:
         try:
             return _replayed(snapshot, snapshots, reader, progress, tally)
-        except SnapshotFileError as error:
+        except (
+            SnapshotFileError,
+            StorageCorruptError,
+        ) as error:  # if records are damaged, reading them all tells so too
             logger.warning("collection %s: snapshot dropped, every record is read: %s", name, error)
     progress.expect("records", stored)
     return HeldRecords(_joined(progress.following("records", reader.indexed_records())), stored)
@@ -77,6 +82,8 @@ def _replayed(
     Raises:
         SnapshotFileError: it is not, or the file cannot be trusted.
     """
+    if snapshot.sequence > reader.sequence():
+        raise SnapshotFileError("it is of a later commit than the records")
     held = read_snapshot(snapshots, snapshot)
     changed = bitmap(reader.journal(snapshot))
     for namespace, own in held.items():

@@ -22,6 +22,7 @@ from vecgate_backends.faiss.catalogue import CatalogueEntry
 from vecgate_backends.faiss.database import translated_errors
 from vecgate_backends.faiss.held_records import held_records
 from vecgate_backends.faiss.loading_progress import LoadingProgress
+from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.row_checksum import RowKey
@@ -32,7 +33,7 @@ from vecgate_backends.faiss.segment_index import segment_index
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
 from vecgate_backends.faiss.snapshot_file import snapshot_path
 from vecgate_backends.faiss.transaction import Transaction
-from vecgate_backends.faiss.truth import SegmentRow, TruthReader, create_truth, open_truth
+from vecgate_backends.faiss.truth import TruthReader, create_truth, open_truth
 from vecgate_backends.records import CollectionSpec
 
 logger = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from vecgate_backends.faiss.changes import (
     RecordsRemoved,
     SegmentsReplaced,
 )
+from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.rebuild import Rebuild
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.transaction import NewVersion, Transaction, Version
-from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Metric, RecordBatch, WriteMode
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.index_building import build_index, build_settings, buildable
+from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.packed_ids import PackedIds
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
@@ -34,7 +35,6 @@ from vecgate_backends.faiss.segment_file import (
     write_segment,
 )
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
-from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IndexConfig
 
 DEFAULT_INDEX = HnswIndex()

@@ -2,13 +2,13 @@
 
 A checksum is XXH3-64 with SEED, kept as SQLite's signed INTEGER, over these fields, little-endian and without padding:
 
-    part          uint8: what is covered, METADATA, TEXT, VECTOR, NAMESPACE or ENCODING_STAMP
+    part          uint8: what is covered, METADATA, TEXT, VECTOR, NAMESPACE, ENCODING_STAMP or JOURNAL
     present       uint8: 0 if the contents are NULL, 1 otherwise
     internal id   int64: 0 for a namespace
-    namespace     int64: its number
-    id length     uint32: bytes of the record id, 0 for a namespace
+    namespace     int64: its number, 0 in the journal
+    id length     uint32: bytes of the record id, 0 for a namespace and in the journal
     record id     UTF-8
-    contents      as SQLite stores them: text as UTF-8, a blob as it is
+    contents      as SQLite stores them: text as UTF-8, a blob as it is; of the journal the number of the commit, int64
 
 The fields before the contents are there so that sound contents under the key of another row are noticed too.
 """
@@ -26,8 +26,9 @@ from vecgate_backends.errors import StorageCorruptError
 
 SEED = 0x76677263  # "vgrc", the application id of the file
 _FIELDS = struct.Struct("<BBqqI")
+_COMMIT = struct.Struct("<q")
 
-METADATA, TEXT, VECTOR, NAMESPACE, ENCODING_STAMP = 1, 2, 3, 4, 5
+METADATA, TEXT, VECTOR, NAMESPACE, ENCODING_STAMP, JOURNAL = 1, 2, 3, 4, 5, 6
 """What a checksum covers; the numbers are part of the format."""
 _NAMES: Mapping[int, str] = MappingProxyType(
     {METADATA: "metadata", TEXT: "text", VECTOR: "vector", ENCODING_STAMP: "encoding stamp"}
@@ -63,6 +64,18 @@ class RowKey(NamedTuple):
         raise StorageCorruptError(
             f"records.db is damaged: the {_NAMES[part]} of record {shown!r} does not match its checksum"
         )
+
+
+def journal_checksum(internal_id: int, sequence: int) -> int:
+    """Return the checksum of a row of `journal`."""
+    return RowKey(internal_id, 0, b"").checksum(JOURNAL, _COMMIT.pack(sequence))
+
+
+def journal_is_sound(internal_id: object, sequence: object, stored: object) -> bool:
+    """Whether a row of `journal` is as it was written; in a damaged one values may have any type."""
+    if not isinstance(internal_id, int) or not isinstance(sequence, int):
+        return False
+    return journal_checksum(internal_id, sequence) == stored
 
 
 def namespace_checksum(number: int, name: bytes | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.truth import SegmentRow
+from vecgate_backends.faiss.manifest import SegmentRow
 
 
 @dataclass(frozen=True, slots=True)

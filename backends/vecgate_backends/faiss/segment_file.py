@@ -25,9 +25,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.database import sync_path
+from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
-from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import FlatIndex, FloatMatrix, FloatVector, HnswIndex
 
 MAGIC = b"VGSEGMNT"

@@ -25,6 +25,7 @@ import struct
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,11 +38,11 @@ from pyroaring import BitMap64
 from vecgate_backends.faiss.codec import decode_values, encode_values
 from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.faiss.field_index import FieldIndex, Postings
+from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
 from vecgate_backends.faiss.ordered_column import COLUMN_TYPES, OrderedColumn, bitmap
 from vecgate_backends.faiss.packed_ids import PackedIds
-from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.filters import value_key
 
 MAGIC = b"VGSNAPSH"
@@ -64,6 +65,7 @@ SECTIONS: Mapping[str, np.dtype[Any]] = MappingProxyType(
 """Name → what it is an array of; `values` are those of the column's own type."""
 _HEADER = struct.Struct("<8sII")
 _ALIGNMENT = 8
+_CHUNK_BYTES = 1 << 20
 _ALL = -1
 
 
@@ -102,14 +104,42 @@ def write_snapshot(directory: Path, namespaces: Mapping[str, NamespaceRecords], 
     finally:
         draft.unlink(missing_ok=True)
     sync_path(directory)
-    return SnapshotRow(
+    row = SnapshotRow(
         uuid=name,
         sequence=sequence,
         last_internal_id=max((int(own.internal_ids[-1]) for own in namespaces.values()), default=0),
         records=sum(map(len, namespaces.values())),
-        checksum=bytes(digest.digest()),
+        checksum=b"",
         file_version=FILE_VERSION,
     )
+    return replace(row, checksum=registered_checksum(digest.digest(), row))
+
+
+def registered_checksum(file_checksum: bytes, row: SnapshotRow) -> bytes:
+    """Return what the truth has as the checksum of a file, which it describes by a row.
+
+    It is the XXH3-128, big-endian, of the file's own XXH3-128 and then, as a JSON array in UTF-8 without spaces, what else the row says:
+    uuid, sequence, last internal id, records, file version.
+    """
+    said = [row.uuid, row.sequence, row.last_internal_id, row.records, row.file_version]
+    return xxhash.xxh3_128(file_checksum + json.dumps(said, separators=(",", ":")).encode()).digest()
+
+
+def check_snapshot(directory: Path, row: SnapshotRow) -> None:
+    """Compare a file with its checksum, in little memory.
+
+    Raises:
+        SnapshotFileError: it is not what `row` says.
+    """
+    path = snapshot_path(directory, row.uuid)
+    digest = xxhash.xxh3_128()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as unreadable:
+        raise SnapshotFileError(f"{path.name}: {unreadable}") from unreadable
+    _require_sound(path, row, digest.digest())
 
 
 def read_snapshot(directory: Path, row: SnapshotRow) -> dict[str, NamespaceRecords]:
@@ -123,10 +153,7 @@ def read_snapshot(directory: Path, row: SnapshotRow) -> dict[str, NamespaceRecor
         content = np.fromfile(path, np.uint8)
     except OSError as unreadable:
         raise SnapshotFileError(f"{path.name}: {unreadable}") from unreadable
-    if row.file_version != FILE_VERSION:
-        raise SnapshotFileError(f"{path.name}: its format version is {row.file_version}")
-    if xxhash.xxh3_128(content.data).digest() != row.checksum:
-        raise SnapshotFileError(f"{path.name}: its checksum is wrong")
+    _require_sound(path, row, xxhash.xxh3_128(content.data).digest())
     _, _, directory_bytes = _HEADER.unpack_from(content.data)
     begin = _HEADER.size
     table = json.loads(content[begin : begin + directory_bytes].tobytes())
@@ -239,6 +266,13 @@ def _joined(parts: Iterable[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         np.frombuffer(part, dtype) if isinstance(part, bytes) else part.astype(dtype, copy=False) for part in parts
     ]
     return np.concatenate([np.empty(0, dtype), *arrays])
+
+
+def _require_sound(path: Path, row: SnapshotRow, file_checksum: bytes) -> None:
+    if row.file_version != FILE_VERSION:
+        raise SnapshotFileError(f"{path.name}: its format version is {row.file_version}")
+    if registered_checksum(file_checksum, row) != row.checksum:
+        raise SnapshotFileError(f"{path.name}: its checksum is wrong")
 
 
 def _padded(part: bytes, before: int) -> bytes:

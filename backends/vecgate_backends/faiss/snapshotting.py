@@ -13,12 +13,12 @@ from vecgate_backends.errors import VecgateError
 from vecgate_backends.faiss import held_records
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.changes import Change, MetadataUpdated, RecordsAdded, RecordsRemoved
+from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
 from vecgate_backends.faiss.operations import ReplaceSnapshot
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.snapshot_file import snapshot_path, write_snapshot
-from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.faiss.writer import GroupCommitWriter
 
 logger = logging.getLogger(__name__)

@@ -7,25 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from vecgate_backends.faiss.codec import decode_metadata, encode_metadata, encode_vector
+from vecgate_backends.faiss.manifest import SegmentRow, SnapshotRow
 from vecgate_backends.faiss.row_checksum import (
     ENCODING_STAMP,
     METADATA,
     TEXT,
     VECTOR,
     RowKey,
+    journal_checksum,
     namespace_checksum,
     verify_namespace,
 )
-from vecgate_backends.faiss.truth import SELECT_VERSIONS, SegmentRow, SnapshotRow
+from vecgate_backends.faiss.truth import SELECT_VERSIONS
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
-
-_NOTE = "INSERT OR REPLACE INTO journal (internal_id, sequence) "
-_THIS_COMMIT = "(SELECT value + 1 FROM meta WHERE key = 'sequence')"
-_NOTE_VERSION = f"{_NOTE} VALUES (?, {_THIS_COMMIT})"
-_NOTE_NAMESPACE = (
-    f"{_NOTE} SELECT internal_id, {_THIS_COMMIT} FROM records"  # noqa: S608  # nothing of a caller's in it
-    " WHERE namespace = ? AND internal_id <= ?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +115,9 @@ class Transaction:
 
     def clear(self, namespace: int) -> int:
         """Delete every version of a namespace and return how many there were."""
-        self._connection.execute(_NOTE_NAMESPACE, (namespace, self._journaled_to))
+        query = "SELECT internal_id FROM records WHERE namespace = ? AND internal_id <= ?"
+        rows = self._connection.execute(query, (namespace, self._journaled_to))
+        self._note([internal_id for (internal_id,) in rows])
         self._connection.execute(
             "DELETE FROM vectors WHERE internal_id IN (SELECT internal_id FROM records WHERE namespace = ?)",
             (namespace,),
@@ -157,8 +153,10 @@ class Transaction:
             " VALUES (?, ?, ?, ?, ?, ?)",
             astuple(new),
         )
+        # None can be of a later commit than this; damage could make one seem so, and it would stay for good.
         self._connection.execute(
-            "DELETE FROM journal WHERE sequence <= ? OR internal_id > ?", (new.sequence, new.last_internal_id)
+            "DELETE FROM journal WHERE sequence <= ? OR sequence > ? OR internal_id > ?",
+            (new.sequence, self._next_sequence(), new.last_internal_id),
         )
 
     def advance_sequence(self) -> int:
@@ -168,11 +166,19 @@ class Transaction:
         ).fetchone()
         return int(sequence)
 
+    def _next_sequence(self) -> int:
+        (sequence,) = self._connection.execute("SELECT value + 1 FROM meta WHERE key = 'sequence'").fetchone()
+        return int(sequence)
+
     def _note(self, internal_ids: Iterable[int]) -> None:
         """Write into the journal which versions this commit deletes or gives other metadata, as far as a snapshot may hold them."""
-        noted = [(internal_id,) for internal_id in internal_ids if internal_id <= self._journaled_to]
+        noted = [internal_id for internal_id in internal_ids if internal_id <= self._journaled_to]
         if noted:
-            self._connection.executemany(_NOTE_VERSION, noted)
+            sequence = self._next_sequence()
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO journal (internal_id, sequence, checksum) VALUES (?, ?, ?)",
+                ((internal_id, sequence, journal_checksum(internal_id, sequence)) for internal_id in noted),
+            )
 
 
 def _version(internal_id: int, namespace: int, record_id: bytes, metadata: bytes, checksum: int) -> Version:

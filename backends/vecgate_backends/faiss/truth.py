@@ -15,7 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,50 +25,21 @@ from numpy.typing import NDArray
 from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_metadata_of, decode_vector
 from vecgate_backends.faiss.database import create_database, open_database, translated_errors, upgrade_database
-from vecgate_backends.faiss.row_checksum import ENCODING_STAMP, METADATA, TEXT, VECTOR, RowKey, verify_namespace
+from vecgate_backends.faiss.manifest import SegmentRow, SnapshotRow, registered_segments, registered_snapshot
+from vecgate_backends.faiss.row_checksum import (
+    ENCODING_STAMP,
+    METADATA,
+    TEXT,
+    VECTOR,
+    RowKey,
+    journal_is_sound,
+    verify_namespace,
+)
 from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
 
 LOT = 1024
 """Records that are read and decoded together."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """What the truth says of a segment file; the file is trusted only where it agrees.
-
-    Attributes:
-        kind: IndexConfig.kind. parameters: JSON of the index settings it was built with.
-        count: vectors in it. first_internal_id, last_internal_id: the smallest and the largest.
-        checksum: 16 bytes, of the file and of this row: segment_file.manifest_checksum.
-    """
-
-    uuid: str
-    namespace: str
-    kind: str
-    parameters: str
-    count: int
-    checksum: bytes
-    first_internal_id: int
-    last_internal_id: int
-    file_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """What the truth says of the snapshot file; the file is trusted only where it agrees.
-
-    Attributes:
-        sequence: the commit it covers. last_internal_id: the largest in it, 0 if it is empty. records: how many it holds.
-        checksum: 16 bytes, XXH3-128 of the whole file, big-endian.
-    """
-
-    uuid: str
-    sequence: int
-    last_internal_id: int
-    records: int
-    checksum: bytes
-    file_version: int
 
 
 class IndexedRecord(NamedTuple):
@@ -146,14 +117,21 @@ class TruthReader:
 
     def snapshot(self) -> SnapshotRow | None:
         """Return the registered snapshot."""
-        rows = self._rows("SELECT uuid, sequence, last_internal_id, records, checksum, file_version FROM snapshots")
-        return SnapshotRow(*rows[0]) if rows else None
+        with translated_errors(self._path):
+            return registered_snapshot(self._connection)
 
     def journal(self, snapshot: SnapshotRow) -> NDArray[np.int64]:
-        """Return the versions of a snapshot that were deleted or got other metadata since, ascending."""
-        query = "SELECT internal_id FROM journal WHERE sequence > ? AND internal_id <= ? ORDER BY internal_id"
-        rows = self._rows(query, snapshot.sequence, snapshot.last_internal_id)
-        return np.array([internal_id for (internal_id,) in rows], np.int64)
+        """Return the versions of a snapshot that were deleted or got other metadata since, ascending.
+
+        Raises:
+            StorageCorruptError: a row of the journal does not match its checksum.
+        """
+        rows = self._rows("SELECT internal_id, sequence, checksum FROM journal ORDER BY internal_id")
+        if not all(journal_is_sound(*row) for row in rows):
+            raise StorageCorruptError(f"{self._path.name} is damaged: its journal does not match its checksums")
+        since = [internal_id for internal_id, sequence, _ in rows if sequence > snapshot.sequence]
+        internal_ids = np.array(since, np.int64)
+        return internal_ids[internal_ids <= snapshot.last_internal_id]
 
     def tally(self) -> dict[str, tuple[int, int]]:
         """Return of each namespace how many versions are stored and the sum of their internal ids; reads no record."""
@@ -244,15 +222,6 @@ class TruthReader:
     def _rows(self, query: str, *values: object) -> list[Any]:
         with translated_errors(self._path):
             return self._connection.execute(query, values).fetchall()
-
-
-def registered_segments(connection: sqlite3.Connection) -> list[SegmentRow]:
-    """Return the manifest of an open truth, by first internal id."""
-    rows = connection.execute(
-        "SELECT uuid, name, kind, parameters, count, segments.checksum, first_internal_id, last_internal_id,"
-        " file_version FROM segments JOIN namespaces ON namespaces.id = segments.namespace ORDER BY first_internal_id"
-    )
-    return [SegmentRow(*row) for row in rows]
 
 
 def _record(row: Sequence[Any], fields: Fields) -> Record:

@@ -12,10 +12,18 @@ from typing import Any
 from vecgate_backends.errors import StorageCorruptError, VecgateError
 from vecgate_backends.faiss.codec import VECTOR_DTYPE
 from vecgate_backends.faiss.database import check_format
+from vecgate_backends.faiss.manifest import SegmentRow, SnapshotRow, registered_segments, registered_snapshot
 from vecgate_backends.faiss.read_only import at_rest
-from vecgate_backends.faiss.row_checksum import ENCODING_STAMP, METADATA, TEXT, VECTOR, RowKey, verify_namespace
-from vecgate_backends.faiss.truth import SegmentRow, registered_segments
-from vecgate_backends.faiss.truth_format import FORMAT, STAMPED_VERSION
+from vecgate_backends.faiss.row_checksum import (
+    ENCODING_STAMP,
+    METADATA,
+    TEXT,
+    VECTOR,
+    RowKey,
+    journal_is_sound,
+    verify_namespace,
+)
+from vecgate_backends.faiss.truth_format import FORMAT, SNAPSHOT_VERSION, STAMPED_VERSION
 
 LISTED = 20
 """Sentences kept of what is damaged; the rest is counted."""
@@ -46,11 +54,14 @@ class TruthCheck:
         damage: what is wrong with it.
         records: namespace → records that were read.
         segments: the manifest; None if it cannot be read.
+        snapshot: what it says of its snapshot. sound_journal: whether the journal that goes with that is as it was written.
     """
 
     damage: Damage = field(default_factory=Damage)
     records: Mapping[str, int] = field(default_factory=dict)
     segments: Sequence[SegmentRow] | None = None
+    snapshot: SnapshotRow | None = None
+    sound_journal: bool = True
 
 
 def check_truth(path: Path, uid: str, dimension: int) -> TruthCheck:
@@ -66,6 +77,10 @@ def check_truth(path: Path, uid: str, dimension: int) -> TruthCheck:
             check.records = rows.namespaces
             last = rows.check_records(connection, version)
             check.segments = registered_segments(connection)
+            if version >= SNAPSHOT_VERSION:
+                check.snapshot = registered_snapshot(connection)
+                journal = connection.execute("SELECT internal_id, sequence, checksum FROM journal")
+                check.sound_journal = all(journal_is_sound(*row) for row in journal)
             _check_numbering(connection, path, last, check)
     except VecgateError as error:
         check.damage.add(error.message)

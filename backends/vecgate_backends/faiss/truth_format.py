@@ -12,6 +12,8 @@ from vecgate_backends.faiss.database import Format
 
 STAMPED_VERSION = 2
 """The first version with encoding stamps."""
+SNAPSHOT_VERSION = 3
+"""The first version with snapshots."""
 
 _SNAPSHOTS = """CREATE TABLE snapshots (
             uuid TEXT PRIMARY KEY,
@@ -21,7 +23,9 @@ _SNAPSHOTS = """CREATE TABLE snapshots (
             checksum BLOB NOT NULL,
             file_version INTEGER NOT NULL
         ) WITHOUT ROWID"""
-_JOURNAL = "CREATE TABLE journal (internal_id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL)"
+_JOURNAL = (
+    "CREATE TABLE journal (internal_id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, checksum INTEGER NOT NULL)"
+)
 _META = "INSERT INTO meta (key, value) VALUES ('sequence', 0)"
 
 FORMAT = Format(

@@ -12,10 +12,11 @@ from vecgate_backends.faiss.catalogue import FORMAT, CatalogueEntry, catalogued,
 from vecgate_backends.faiss.database import check_format
 from vecgate_backends.faiss.loading import CollectionFiles
 from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock
+from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.read_only import at_rest
 from vecgate_backends.faiss.segment_file import SegmentFileError, check_segment, segment_path
-from vecgate_backends.faiss.truth import SegmentRow
-from vecgate_backends.faiss.truth_check import Damage, check_pages, check_truth
+from vecgate_backends.faiss.snapshot_file import SnapshotFileError, check_snapshot, snapshot_path
+from vecgate_backends.faiss.truth_check import Damage, TruthCheck, check_pages, check_truth
 
 SQLITE_ENDINGS = ("", "-wal", "-shm")
 
@@ -127,6 +128,7 @@ def _check_collection(files: CollectionFiles, entry: CatalogueEntry) -> Collecti
     derived: list[str] = []
     if truth.segments is not None:
         derived.extend(_segment_faults(files.segments, truth.segments, entry.spec.dimension))
+    derived.extend(_snapshot_faults(files.snapshots, truth))
     derived.extend(_foreign_files(files))
     records = dict(sorted(truth.records.items()))
     return CollectionReport(entry.spec.name, entry.uid, records, len(truth.segments or ()), truth.damage, derived)
@@ -143,8 +145,26 @@ def _segment_faults(directory: Path, rows: Sequence[SegmentRow], dimension: int)
         yield f"{path.name} is no segment of the manifest; the next start removes it"
 
 
+def _snapshot_faults(directory: Path, truth: TruthCheck) -> Iterator[str]:
+    registered = set()
+    if truth.snapshot is not None:
+        registered.add(snapshot_path(directory, truth.snapshot.uuid))
+        try:
+            check_snapshot(directory, truth.snapshot)
+        except SnapshotFileError as fault:
+            yield f"snapshot {fault}; the next start reads every record"
+    if not truth.sound_journal:
+        yield "the journal of changes does not match its checksums; the next start reads every record"
+    for path in sorted(set(directory.iterdir()) - registered) if directory.is_dir() else ():
+        yield f"{path.name} is not the registered snapshot; the next start removes it"
+
+
 def _foreign_files(files: CollectionFiles) -> Iterator[str]:
-    own = {files.segments, *(files.truth.with_name(files.truth.name + ending) for ending in SQLITE_ENDINGS)}
+    own = {
+        files.segments,
+        files.snapshots,
+        *(files.truth.with_name(files.truth.name + ending) for ending in SQLITE_ENDINGS),
+    }
     for path in sorted(set(files.directory.iterdir()) - own) if files.directory.is_dir() else ():
         yield f"{path.name} is no file of a collection; it is left as it is"
 

@@ -36,7 +36,7 @@ WAYS: dict[str, list[Selector]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """What a collection takes: bytes on disk; bytes of its arrays in memory; rows there, dead ones too; bytes of bitmaps of metadata."""
+    """What a collection takes: bytes on disk; bytes of its arrays in memory, columns of metadata among them; rows there, dead ones too; bytes of bitmaps of metadata."""
 
     disk: int
     arrays: int
@@ -55,7 +55,9 @@ def size_of(directory: Path, collection: FaissCollection) -> Size:
     bitmaps = [partition.metadata._everything]
     for field in partition.metadata._fields.values():
         bitmaps.append(field.having)
-        bitmaps.extend(postings for postings in field._postings.values() if not isinstance(postings, int))
+        bitmaps.extend(postings for postings in field.postings.values() if not isinstance(postings, int))
+        for column in field.columns.values():
+            arrays.extend([column.values, column.internal_ids])
     return Size(
         disk=sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()),
         arrays=sum(array.nbytes for array in arrays),

@@ -23,9 +23,9 @@ from vecgate_backends.faiss import (
     ordered_column,
     snapshotting,
 )
+from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.segment_index import Effort, HnswGraph, InvertedLists
 from vecgate_backends.faiss.snapshot_file import write_snapshot
-from vecgate_backends.faiss.truth import SnapshotRow
 from vecgate_backends.records import HnswIndex, IndexConfig, IvfIndex, Quantization
 
 INDEXES = [HnswIndex(), HnswIndex(quantization=Quantization.SCALAR8), IvfIndex()]

@@ -16,10 +16,10 @@ from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.head import Head
+from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.rebuild import choose_quiet_merge
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
-from vecgate_backends.faiss.truth import SegmentRow
 from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, Metric
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]

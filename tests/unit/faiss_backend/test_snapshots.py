@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -15,9 +16,11 @@ import pytest
 from vecgate_backends.answers import FieldStats, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions
 from vecgate_backends.errors import StorageCorruptError
-from vecgate_backends.faiss import FaissBackend, held_records, snapshotting
+from vecgate_backends.faiss import FaissBackend, FaissOptions, held_records, snapshotting
+from vecgate_backends.faiss.backup import backup_store
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.truth import TruthReader
+from vecgate_backends.faiss.verification import check_store
 from vecgate_backends.filters import Compare, Eq, Exists, Filter, Order
 from vecgate_backends.records import (
     IDS_ONLY,
@@ -216,6 +219,31 @@ async def test_changes_while_a_snapshot_is_written_are_not_lost_whichever_one_th
     assert await answers(await backend.collection("notes")) == before
 
 
+@pytest.mark.parametrize("column", ["internal_id", "sequence", "checksum"])
+async def test_a_damaged_journal_lets_every_record_be_read_and_is_in_order_again_afterwards(
+    column: str, open_backend: OpenBackend, put: Put, directory: Path, read: list[int]
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await filled(backend, put)
+    collection = await (await open_backend(seal_threshold=THRESHOLD)).collection("notes")
+    changes = MetadataChanges({"size": 77}, frozenset())
+    await collection.update_metadata("", ByIds(tuple(ids(7, 8))), changes, acknowledgement=SEARCHABLE)
+    before = await answers(collection)
+    await collection.close()
+    with closing(sqlite3.connect(truth(directory))) as connection, connection:
+        assert connection.execute("SELECT count(*) FROM journal").fetchone() == (1,)
+        connection.execute(f"UPDATE journal SET {column} = {column} + 100")
+    read.clear()
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    assert len(read) == COUNT + 41
+    assert await answers(await backend.collection("notes")) == before
+    await backend.settle()
+    read.clear()
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    assert read == []
+    assert await answers(await backend.collection("notes")) == before
+
+
 def flipped(content: bytes, offset: int) -> bytes:
     return content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :]
 
@@ -267,6 +295,11 @@ async def test_a_missing_snapshot_is_written_anew(
         "UPDATE snapshots SET checksum = x'00112233445566778899aabbccddeeff'",
         "UPDATE snapshots SET file_version = 99",
         "UPDATE snapshots SET uuid = 'another'",
+        "UPDATE snapshots SET sequence = sequence + 1",
+        "UPDATE snapshots SET last_internal_id = last_internal_id + 1",
+        "UPDATE meta SET value = 0 WHERE key = 'sequence'",
+        "INSERT INTO journal VALUES (7, 1, 0)",
+        "INSERT INTO journal VALUES (7, 'one', 0)",
         "DELETE FROM records WHERE internal_id = 2",
         "DELETE FROM snapshots",
     ],
@@ -355,6 +388,54 @@ async def test_a_small_collection_is_read_whole_and_has_no_snapshot(
     await filled(backend, put)
     backend = await open_backend(seal_threshold=THRESHOLD)
     assert (snapshots(directory), len(read)) == ([], COUNT + 41)
+
+
+async def test_verifying_a_store_tells_what_is_wrong_with_its_snapshot(
+    open_backend: OpenBackend, put: Put, directory: Path
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await filled(backend, put)
+    await backend.close()
+    (path,) = snapshots(directory)
+
+    def told() -> list[str]:
+        (report,) = check_store(directory).collections
+        assert not report.damage
+        return list(report.derived)
+
+    assert told() == []
+    path.with_name("left.new").touch()
+    path.write_bytes(flipped(path.read_bytes(), 100))
+    with closing(sqlite3.connect(truth(directory))) as connection, connection:
+        connection.execute("INSERT INTO journal VALUES (7, 1, 0)")
+    assert told() == [
+        f"snapshot {path.name}: its checksum is wrong; the next start reads every record",
+        "the journal of changes does not match its checksums; the next start reads every record",
+        "left.new is not the registered snapshot; the next start removes it",
+    ]
+    path.unlink()
+    assert "No such file" in told()[0]
+
+
+@pytest.mark.parametrize("with_segments", [True, False])
+async def test_a_backup_has_the_snapshot_that_fits_it_or_none(
+    *, with_segments: bool, open_backend: OpenBackend, put: Put, directory: Path, read: list[int]
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await filled(backend, put)
+    collection = await (await open_backend(seal_threshold=THRESHOLD)).collection("notes")
+    await collection.delete("", ByIds(tuple(ids(7, 12))), dry_run=False, acknowledgement=SEARCHABLE)
+    before = await answers(collection)
+    copy = directory.with_name("copy")
+    await asyncio.to_thread(backup_store, directory, copy, with_segments=with_segments)
+    await put(collection, ids(0, 50))
+    assert [path.name for path in snapshots(copy)] == [path.name for path in snapshots(directory)] * with_segments
+    read.clear()
+    backend = FaissBackend(FaissOptions(path=copy, seal_threshold=THRESHOLD))
+    await backend.start()
+    assert len(read) == (0 if with_segments else COUNT + 36)
+    assert await answers(await backend.collection("notes")) == before
+    await backend.close()
 
 
 async def test_deleting_a_collection_writes_no_last_snapshot(
