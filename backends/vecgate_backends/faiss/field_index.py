@@ -70,10 +70,18 @@ class FieldIndex:
         return len(self.postings) + sum(column.distinct for column in self.columns.values())
 
     @classmethod
-    def of(cls, having: BitMap64, postings: dict[ValueKey, Postings], columns: dict[str, OrderedColumn]) -> FieldIndex:
-        """Return the index of these values; it takes over what it is given."""
+    def of(
+        cls,
+        having: BitMap64,
+        postings: dict[ValueKey, Postings],
+        columns: Mapping[str, OrderedColumn],
+        *,
+        searched: bool = True,
+    ) -> FieldIndex:
+        """Return the index of these values; it takes over what it is given. If it is not to be `searched`, columns stay without prefixes."""
         made = cls()
-        made.having, made.postings, made.columns = having, postings, columns
+        made.having, made.postings = having, postings
+        made.columns = {name: column.prefixed() if searched else column for name, column in columns.items()}
         for kind, value in postings:
             if kind in ORDERED_KINDS:
                 made._ordered.setdefault(kind, []).append(value)
@@ -152,8 +160,8 @@ class FieldIndex:
         came = sum(map(len, self._ordered.values())) - self._settled
         return came >= bound or len(self._lost) >= bound
 
-    def folded(self) -> FieldIndex:
-        """Return an index that decides alike, with what belongs into columns there."""
+    def folded(self, *, searched: bool = True) -> FieldIndex:
+        """Return an index that decides alike, with what belongs into columns there; `searched` as in of()."""
         pairs: dict[str, tuple[list[Any], list[int]]] = {name: ([], []) for name in COLUMN_TYPES}
         kept: dict[ValueKey, Postings] = {}
         for key, held in self.postings.items():
@@ -170,9 +178,8 @@ class FieldIndex:
             if values:
                 added = OrderedColumn.of_pairs(COLUMN_TYPES[name], values, np.array(internal_ids, np.int64))
                 columns[name] = columns[name].joined(added) if name in columns else added
-        return FieldIndex.of(
-            self.having.copy(), kept, {name: column for name, column in columns.items() if len(column)}
-        )
+        columns = {name: column for name, column in columns.items() if len(column)}
+        return FieldIndex.of(self.having.copy(), kept, columns, searched=searched)
 
     def passing(self, condition: Eq | In | Compare) -> BitMap64:
         """Return the versions that pass a condition."""

@@ -87,11 +87,10 @@ class MetadataIndex:
             fields[field] = fields[field].joined(index) if field in fields else index
         return MetadataIndex.of(self._everything | other._everything, fields)
 
-    def folded(self) -> MetadataIndex:
-        """Return an index that decides alike, with all values in columns that belong there; this one may change on."""
-        return MetadataIndex.of(
-            self._everything.copy(), {field: index.folded() for field, index in self._fields.items()}
-        )
+    def folded(self, *, searched: bool = True) -> MetadataIndex:
+        """Return an index that decides alike, with all values in columns that belong there; `searched` as in FieldIndex.of."""
+        fields = {field: index.folded(searched=searched) for field, index in self._fields.items()}
+        return MetadataIndex.of(self._everything.copy(), fields)
 
     @property
     def due(self) -> bool:

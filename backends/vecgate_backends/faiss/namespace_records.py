@@ -31,7 +31,7 @@ class NamespaceRecords:
 
     @classmethod
     def in_blocks(cls, blocks: Sequence[Block], metadata: MetadataIndex) -> NamespaceRecords:
-        """Return the live versions of the blocks of a partition, which `metadata` is the index of."""
+        """Return the live versions of the blocks of a partition, which `metadata` is the index of, to be written and not searched."""
         rows = [np.flatnonzero(block.live) for block in blocks]
         taken = [
             block.record_ids.at(own)
@@ -40,7 +40,7 @@ class NamespaceRecords:
             for block, own in zip(blocks, rows, strict=True)
         ]
         internal_ids = [block.internal_ids[own] for block, own in zip(blocks, rows, strict=True)]
-        return cls._sorted(np.concatenate(internal_ids), PackedIds.joined(taken), metadata.folded())
+        return cls._sorted(np.concatenate(internal_ids), PackedIds.joined(taken), metadata.folded(searched=False))
 
     def __len__(self) -> int:
         return len(self.internal_ids)

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -79,17 +80,18 @@ class OrderedColumn:
     of: ColumnType
     values: NDArray[Any]
     internal_ids: InternalIds
-    _prefixes: list[BitMap64] = field(init=False, repr=False, compare=False)
+    _prefixes: Sequence[BitMap64] = field(default=(), repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Count out the prefixes."""
+    def prefixed(self) -> OrderedColumn:
+        """Return the column with prefixes, for ranges to be found fast in it, if it is long enough; a second a few million pairs."""
+        if self._prefixes or len(self) < LEAST_PREFIXED:
+            return self
         prefixes: list[BitMap64] = []
-        if len(self) >= LEAST_PREFIXED:
-            so_far = BitMap64()
-            for begin, end in zip(self._ends(), self._ends()[1:], strict=False):
-                so_far = so_far | bitmap(self.internal_ids[begin:end])
-                prefixes.append(so_far)
-        object.__setattr__(self, "_prefixes", prefixes)
+        so_far = BitMap64()
+        for begin, end in pairwise(self._ends()):
+            so_far = so_far | bitmap(self.internal_ids[begin:end])
+            prefixes.append(so_far)
+        return OrderedColumn(self.of, self.values, self.internal_ids, prefixes)
 
     @classmethod
     def of_pairs(cls, of: ColumnType, packed: Sequence[Any] | NDArray[Any], internal_ids: InternalIds) -> OrderedColumn:

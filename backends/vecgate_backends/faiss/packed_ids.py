@@ -9,6 +9,9 @@ from typing import Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+LOT = 8192
+"""Ids that are copied at a time: NumPy lets no other thread run meanwhile."""
+
 
 class PackedIds(Sequence[str]):
     """Ids by row; a value that never changes."""
@@ -60,9 +63,14 @@ class PackedIds(Sequence[str]):
         begins, lengths = ends[places], np.diff(ends)[places]
         own = np.zeros(len(places) + 1, np.int64)
         np.cumsum(lengths, out=own[1:])
-        # Of each byte the place it comes from: that of the first of its id, and how far behind that it stands.
-        taken = np.repeat(begins - own[:-1], lengths) + np.arange(own[-1])
-        return text[taken], own
+        taken = np.empty(own[-1], np.uint8)
+        for first in range(0, len(places), LOT):
+            lot = slice(first, first + LOT)
+            end = own[min(first + LOT, len(places))]
+            # Of each byte the place it comes from: that of the first of its id, and how far behind that it stands.
+            sources = np.repeat(begins[lot] - own[:-1][lot], lengths[lot]) + np.arange(own[first], end)
+            taken[own[first] : end] = text[sources]
+        return taken, own
 
     def __len__(self) -> int:
         return len(self._ends) - 1 if self._places is None else len(self._places)
