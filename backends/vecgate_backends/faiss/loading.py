@@ -138,7 +138,8 @@ def _partitions(
         directory.mkdir(exist_ok=True)
     rows = reader.segments()
     with ThreadPoolExecutor(os.cpu_count(), "vecgate-load") as readers:
-        progress.expect("vectors of segments", sum(row.count for row in rows))
+        counts: list[object] = [row.count for row in rows]  # in a damaged manifest they may have any type
+        progress.expect("vectors of segments", sum(count for count in counts if isinstance(count, int)))
         contents = readers.map(lambda row: _read(files, spec, row, progress), rows)
         held = held_records(spec.name, files.snapshots, reader, progress)
         trusted = [(row, found) for row, found in zip(rows, contents, strict=True) if found is not None]
