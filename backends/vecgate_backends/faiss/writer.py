@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
 
 from vecgate_backends.errors import BackendUnavailableError
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 GROUP_WEIGHT = 4096
 """Records a group takes at most, unless one operation alone is larger; bounds the step in which a group is applied."""
+PATIENCE_SHARE = 0.3
+"""Where several wrote at once before, a group that is smaller waits so long, in durations of the commit before, for the others to come
+again: they were answered just now. One caller alone is never waited for."""
+LONGEST_PATIENCE_SECONDS = 0.005
 CHECKPOINT_BYTES = 16 * 2**20
 """Size of the write-ahead log from which it is copied into the file and emptied; and how far it grows before that is tried again."""
 VACUUM_PAGES = 2048
@@ -94,6 +99,8 @@ class GroupCommitWriter:
         self._closing = False
         self._applied = threading.Event()
         self._applied.set()
+        self._group_before = 0  # operations of the last commit
+        self._seconds_before = 0.0  # that it took
         self._bytes_kept = 0  # size of a log that could not be emptied
 
     def start(self) -> None:
@@ -138,8 +145,10 @@ class GroupCommitWriter:
     def _run(self) -> None:
         while True:
             group, behind = self._next_group()
+            began = monotonic()
             try:
                 self._commit(group)
+                self._group_before, self._seconds_before = len(group), monotonic() - began
                 self._checkpoint()
                 if isinstance(behind, _Interlude):
                     self._pause(behind)
@@ -155,13 +164,15 @@ class GroupCommitWriter:
         group: list[_Pending] = []
         weight = 0
         following = self._queue.get()
+        until = monotonic() + min(PATIENCE_SHARE * self._seconds_before, LONGEST_PATIENCE_SECONDS)
         while isinstance(following, _Pending):
             group.append(following)
             weight += following.operation.weight
             if weight >= GROUP_WEIGHT:
                 return group, "more"
+            awaited = len(group) < self._group_before
             try:
-                following = self._queue.get_nowait()
+                following = self._queue.get(timeout=max(0.0, until - monotonic()) if awaited else 0.0)
             except queue.Empty:
                 return group, "more"
         return group, following

@@ -45,6 +45,29 @@ async def test_concurrent_small_writes_share_commits(collection: FaissCollection
     assert (await collection.size()).records == 64
 
 
+async def test_who_wrote_together_before_is_waited_for_a_moment(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "LONGEST_PATIENCE_SECONDS", 30.0)
+    collection._writer._group_before, collection._writer._seconds_before = 3, 1000.0
+    tasks = [asyncio.create_task(put(collection, [f"r{number}"])) for number in range(2)]
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in tasks)
+    tasks.append(asyncio.create_task(put(collection, ["r2"])))
+    results = await asyncio.gather(*tasks)
+    assert len({result.consistency_token for result in results}) == 1
+
+
+async def test_one_caller_alone_is_not_waited_for(
+    collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "LONGEST_PATIENCE_SECONDS", 30.0)
+    monkeypatch.setattr(writer_module, "PATIENCE_SHARE", 1e9)
+    async with asyncio.timeout(20):
+        for number in range(5):
+            await put(collection, [f"r{number}"])
+
+
 async def test_writes_of_one_group_are_applied_in_order(collection: FaissCollection, put: Put) -> None:
     first, second, third = await asyncio.gather(
         put(collection, ["a"], metadata=[{"n": 1}], mode=WriteMode.INSERT),
