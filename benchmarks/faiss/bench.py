@@ -40,8 +40,8 @@ class Scale:
     """
 
     records: int = 100_000
-    rounds: int = 5
-    seconds: float = 6.0
+    rounds: int = 3
+    seconds: float = 5.0
     calls: int = 500
     recall_queries: int = 500
 
