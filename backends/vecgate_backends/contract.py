@@ -98,7 +98,12 @@ class MetadataChanges:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search. `exact`: compare with every record. `ef`, `nprobe`: breadth, ignored by index kinds without them."""
+    """How to search.
+
+    Attributes:
+        exact: compare with every record. ef, nprobe: breadth, ignored by index kinds without them.
+        explain: whether the explanation of the hits is read; a backend may leave it empty otherwise.
+    """
 
     top_k: int = 10
     filter: Filter | None = None
@@ -108,6 +113,7 @@ class SearchOptions:
     ef: int | None = None
     nprobe: int | None = None
     consistency_token: str | None = None
+    explain: bool = True
 
 
 class Collection(Protocol):

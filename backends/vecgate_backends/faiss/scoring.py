@@ -94,7 +94,7 @@ def _dot(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64A
 def _cosine(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
     # The lengths are 1 but for the rounding to float32, which this takes out again.
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)[owners])
-    return np.asarray(np.clip(_dot(queries, vectors, owners) / lengths, -1.0, 1.0))
+    return np.asarray(np.minimum(np.maximum(_dot(queries, vectors, owners) / lengths, -1.0), 1.0))
 
 
 def _euclidean(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:

@@ -27,6 +27,7 @@ costs more than a short search does, and two threads that both want the interpre
 INLINE_QUERIES_WORK = 16_000_000
 """The same for several queries of one run."""
 USUAL_BREADTHS = Breadths()
+UNEXPLAINED = Explanation("")
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced meanwhile; the last attempt holds the loop, and cannot fail."""
 
@@ -132,6 +133,8 @@ def _all_hits(
     records: dict[int, Record] | None,
     options: SearchOptions,
 ) -> list[Hits]:
+    if not options.explain:
+        return [_hits(ranking, records, options, UNEXPLAINED) for ranking in rankings]
     explained = cache(partial(_explain, plan, partition))  # the same for all that starved alike
     return [_hits(ranking, records, options, explained(ranking.starved)) for ranking in rankings]
 

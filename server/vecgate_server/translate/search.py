@@ -105,6 +105,7 @@ def search_plan(message: wire.SearchOptions, path: str, limits: LimitSettings) -
         fields=replace(chosen.fields, text=True) if rerank else chosen.fields,
         # A write that stored nothing has an empty token, and every read has seen it.
         consistency_token=message.consistency_token or None,
+        explain=message.explain,
     )
     return SearchPlan(
         options=_with_parameters(options, message.parameters, f"{path}.parameters"),

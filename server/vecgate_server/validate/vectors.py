@@ -48,10 +48,12 @@ def read_vector(vector: Vector, path: str, *, dimension: int, metric: Metric) ->
         DimensionMismatchError, NotFiniteError, ZeroVectorError, LimitExceededError: with the path.
     """
     row = np.frombuffer(_packed(vector, path, dimension), WIRE_FLOAT).astype(np.float32, copy=False)
-    fault = _fault(row, path, metric)
-    if fault:
-        raise fault
-    return row.reshape(1, dimension)
+    matrix = row.reshape(1, dimension)
+    if _suspicious(matrix, metric)[0]:
+        fault = _fault(row, path, metric)
+        if fault:
+            raise fault
+    return matrix
 
 
 def encoded_faults(vectors: FloatMatrix, paths: Sequence[str], metric: Metric) -> dict[int, InvalidArgumentError]:
