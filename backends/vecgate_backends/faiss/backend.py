@@ -19,6 +19,7 @@ from vecgate_backends.errors import (
     CollectionNotFoundError,
     ConfigurationError,
     IndexUnsupportedError,
+    StorageCorruptError,
     VecgateError,
 )
 from vecgate_backends.faiss.catalogue import CatalogueEntry
@@ -105,11 +106,13 @@ class FaissBackend:
             resources, self._resources = self._resources, None
             for collection in self._open.values():
                 collection.end(_closed)
-            await asyncio.gather(*(collection.close() for collection in self._open.values()))
-            self._open, self._unreadable = {}, {}
-            if resources is not None:
-                await asyncio.to_thread(resources.threads.stop)
-                resources.store.close()
+            try:
+                await asyncio.gather(*(collection.close() for collection in self._open.values()))
+            finally:
+                self._open, self._unreadable = {}, {}
+                if resources is not None:
+                    await asyncio.to_thread(resources.threads.stop)
+                    resources.store.close()
 
     async def check(self) -> None:
         """Raise BackendUnavailableError before start() and after close()."""
@@ -200,6 +203,11 @@ class FaissBackend:
         except VecgateError as error:
             logger.warning("collection %s cannot be read: %s", entry.spec.name, error)
             self._unreadable[entry.spec.name] = (entry, error)
+        except Exception as broken:
+            # Whatever its files hold: it must not keep the others from starting.
+            logger.exception("collection %s cannot be read", entry.spec.name)
+            damage = StorageCorruptError(f"the files of collection {entry.spec.name!r} cannot be read: {broken}")
+            self._unreadable[entry.spec.name] = (entry, damage)
         else:
             self._open[entry.spec.name] = collection
         finally:

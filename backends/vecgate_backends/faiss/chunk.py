@@ -65,15 +65,17 @@ class Chunk:
         self._live[: self._rows] = False
         self._dead = self._rows
 
-    def compact(self) -> None:
-        """Forget dead rows."""
+    def compacted(self) -> Chunk:
+        """Return a chunk of the rows that are alive; this one stays, as another thread may be reading it."""
         rows = np.flatnonzero(self._live[: self._rows])
-        self._internal_ids = self._internal_ids[rows]
-        self._vectors = self._vectors[rows]
-        self._norms = self._norms[rows]
-        self._live = self._live[rows]
-        self._record_ids = [self._record_ids[row] for row in rows.tolist()]
-        self._rows, self._dead = len(rows), 0
+        chunk = Chunk(self._vectors.shape[1])
+        chunk._internal_ids = self._internal_ids[rows]
+        chunk._vectors = self._vectors[rows]
+        chunk._norms = self._norms[rows]
+        chunk._live = self._live[rows]
+        chunk._record_ids = [self._record_ids[row] for row in rows.tolist()]
+        chunk._rows = len(rows)
+        return chunk
 
     def block(self) -> Block:
         """Return what is in it now."""

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.filters import Filter
 
-KEPT_VERSIONS = 1 << 21
-"""Versions kept of all filters of a partition together, 16 MiB."""
+KEPT_BYTES = 1 << 22
+"""Memory that the matches of one partition may take."""
+KEPT_FILTERS = 64
+LONGEST_TEXT = 1024
+"""Characters of a filter that is remembered; longer ones are seldom asked for twice."""
+ENTRY_BYTES = 400
+"""What a filter takes beside its text and its matches."""
 
 
 class FilterMatches:
@@ -36,12 +41,11 @@ class FilterMatches:
             self._found.move_to_end(text)
             return known
         found = metadata.matching(node)
-        if len(found) <= KEPT_VERSIONS:
+        if len(text) <= LONGEST_TEXT and _bytes(text, found) <= KEPT_BYTES:
             self._found[text] = found
-            self._kept += len(found) + 1
-            while self._kept > KEPT_VERSIONS:
-                _, forgotten = self._found.popitem(last=False)
-                self._kept -= len(forgotten) + 1
+            self._kept += _bytes(text, found)
+            while self._kept > KEPT_BYTES or len(self._found) > KEPT_FILTERS:
+                self._kept -= _bytes(*self._found.popitem(last=False))
         return found
 
     def forget(self) -> None:
@@ -49,3 +53,7 @@ class FilterMatches:
         if self._found:
             self._found.clear()
             self._kept = 0
+
+
+def _bytes(text: str, found: NDArray[np.int64]) -> int:
+    return ENTRY_BYTES + 4 * len(text) + found.nbytes

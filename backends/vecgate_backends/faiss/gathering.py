@@ -1,7 +1,8 @@
-"""Searches that arrive together run as one: what they need beside the walk itself costs little more for many than for one.
+"""Long searches that arrive together run as one: rows are compared with many queries in hardly more time than with one.
 
 Nobody waits for a timer. What a step of the event loop brings is gathered and runs in the next step; while as many runs are under way on
-other threads as there are threads, what arrives meanwhile is gathered behind them.
+other threads as there are threads, what arrives meanwhile is gathered behind them. Short searches do not come here: they run on the event
+loop, which brings them one by one, at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vecgate_backends.filters import Filter
 from vecgate_backends.records import FloatMatrix
 
 MOST_QUERIES = 64
-"""Queries of one run on other threads; more only make the first wait for the last."""
+"""Queries of one run; more only make the first wait for the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,8 @@ class Runner(Protocol):
     def plan(self, question: Question) -> Plan:
         """Choose how the question is answered now."""
 
-    def at_once(self, plan: Plan) -> int:
-        """Return how many queries run on the event loop at most; 0 for none."""
-
-    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
-        """Search for queries, shape (n, dimension), here."""
-
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
-        """Search for queries on other threads."""
+        """Search for queries, shape (n, dimension), on other threads."""
 
 
 @dataclass(slots=True)
@@ -100,12 +95,7 @@ class SearchGathering:
         question = next(iter(self._waiting))
         gathered = self._waiting[question]
         try:
-            plan = self._runner.plan(question)
-            at_once = self._runner.at_once(plan)
-            if at_once:
-                self._run_here(plan, self._take(question, at_once))
-            else:
-                self._run_aside(plan, self._take(question, MOST_QUERIES))
+            self._run_aside(self._runner.plan(question), self._take(question, MOST_QUERIES))
         except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
             self._waiting.pop(question, None)
             _fail(gathered.answers, error)
@@ -119,14 +109,6 @@ class SearchGathering:
         pairs = zip(gathered.queries[:count], gathered.answers[:count], strict=True)
         awaited = [(query, answer) for query, answer in pairs if not answer.done()]
         return _Gathered([query for query, _ in awaited], [answer for _, answer in awaited])
-
-    def _run_here(self, plan: Plan, gathered: _Gathered) -> None:
-        if not gathered.queries:
-            return
-        try:
-            _answer(gathered.answers, plan, self._runner.run(plan, np.concatenate(gathered.queries)))
-        except Exception as error:  # noqa: BLE001  # as above
-            _fail(gathered.answers, error)
 
     def _run_aside(self, plan: Plan, gathered: _Gathered) -> None:
         if not gathered.queries:

@@ -48,11 +48,8 @@ class Head:
             chunk.clear()
 
     def compact(self) -> None:
-        """Forget the dead rows of chunks that have many."""
-        for chunk in self._chunks:
-            if chunk.dead > DEAD_SHARE * len(chunk):
-                chunk.compact()
-        *closed, last = self._chunks
+        """Forget the dead rows of chunks that have many; whoever reads meanwhile sees all of it or nothing."""
+        *closed, last = [chunk.compacted() if chunk.dead > DEAD_SHARE * len(chunk) else chunk for chunk in self._chunks]
         self._chunks = [*(chunk for chunk in closed if len(chunk)), last]
 
     def blocks(self) -> list[Block]:

@@ -82,9 +82,9 @@ def _replayed(
     Raises:
         SnapshotFileError: it is not, or the file cannot be trusted.
     """
+    held = read_snapshot(snapshots, snapshot)  # before anything of the row is believed: its checksum covers that
     if snapshot.sequence > reader.sequence():
         raise SnapshotFileError("it is of a later commit than the records")
-    held = read_snapshot(snapshots, snapshot)
     changed = bitmap(reader.journal(snapshot))
     for namespace, own in held.items():
         gone = own.metadata.everything & changed

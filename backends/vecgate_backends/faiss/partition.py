@@ -9,6 +9,7 @@ import numpy as np
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.changes import (
     Change,
+    MetadataUpdated,
     NamespaceCleared,
     RecordsAdded,
     RecordsRemoved,
@@ -29,6 +30,7 @@ class Partition:
 
     Attributes:
         metadata: the index of its metadata. matches: what passed filters lately. segments: in no order.
+        metadata_updates: how many commits have changed metadata of versions.
         rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 
@@ -46,6 +48,7 @@ class Partition:
         self.head = Head(dimension)
         self.segments = tuple(segments)
         self.rebuilding = False
+        self.metadata_updates = 0
 
     def __len__(self) -> int:
         return len(self.metadata)
@@ -63,6 +66,7 @@ class Partition:
         """Follow the changes of a commit; `prepared` is what prepare() returned for them."""
         for change in changes:
             self._move(change)
+            self.metadata_updates += isinstance(change, MetadataUpdated)
             if prepared is None:
                 self.metadata.follow(change)
         if prepared is not None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
-from vecgate_backends.faiss.index_building import build_index, build_settings, buildable
+from vecgate_backends.faiss.index_building import BuildStoppedError, build_index, build_settings, buildable
 from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.packed_ids import PackedIds
 from vecgate_backends.faiss.scoring import squared_norms
@@ -129,6 +129,8 @@ def build_segment(
     Raises:
         BuildStoppedError: as build_index. OSError: the file cannot be written.
     """
+    if stopped():
+        raise BuildStoppedError
     rows = [np.flatnonzero(block.live) for block in rebuild.blocks]
     internal_ids = _joined([block.internal_ids for block in rebuild.blocks], rows)
     if not len(internal_ids):

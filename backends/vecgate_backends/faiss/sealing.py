@@ -132,7 +132,8 @@ class Sealer:
                 lambda: build_segment(rebuild, partition.namespace, spec, self._directory, self._stopped.is_set)
             )
             await self._register(partition, rebuild, segment)
-            await self._in_background(lambda: self._remove_files(rebuild))
+            # Not behind the builds of others, which may take hours.
+            await asyncio.to_thread(self._remove_files, rebuild)
         except BuildStoppedError:
             return
         except (OSError, VecgateError) as error:

@@ -22,14 +22,12 @@ from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 4_000_000
-"""Multiplications, rows x dimension, up to which a query is searched for on the event loop: about 1 ms. A hop to another thread and back
+"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 1 ms. A hop to another thread and back
 costs more than a short search does, and two threads that both want the interpreter wait for each other."""
-INLINE_QUERIES_WORK = 16_000_000
-"""The same for several queries of one run."""
 USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
 ATTEMPTS = 3
-"""A search off the loop is repeated if a record it found was replaced meanwhile; the last attempt holds the loop, and cannot fail."""
+"""A search off the loop is repeated if a record it found was replaced or changed meanwhile; the last attempt holds the loop, and cannot fail."""
 
 
 class Searcher:
@@ -50,12 +48,15 @@ class Searcher:
         prepared = index_form(self.spec.metric, queries)
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
+            updates = partition.metadata_updates
             plan, rankings = await self._rankings(partition, prepared, options, inline=last)
             if options.fields.nothing:
                 return _all_hits(plan, partition, rankings, None, options)
             wanted = list(dict.fromkeys(found for ranking in rankings for found in ranking.internal_ids))
             records = await self._reader.by_internal_id(wanted, options.fields, at_once=last)
-            if len(records) == len(wanted):
+            # An update of metadata keeps the version, which may not pass the filter any more.
+            unchanged = options.filter is None or partition.metadata_updates == updates
+            if len(records) == len(wanted) and unchanged:
                 break
         return _all_hits(plan, partition, rankings, records, options)
 
@@ -65,15 +66,6 @@ class Searcher:
         if question.filter is not None:
             matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
         return make_plan(partition.blocks(), matching, self.spec.metric, question.top_k, question.breadths)
-
-    def at_once(self, plan: Plan) -> int:
-        """Return how many queries run on the event loop at most; 0 for none."""
-        work = max(1, plan.cost * self.spec.dimension)
-        return 0 if work > INLINE_WORK else INLINE_QUERIES_WORK // work
-
-    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
-        """Search for queries, shape (n, dimension), here."""
-        return run_plan(plan, queries)
 
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries on as many threads as there is work for."""
@@ -97,12 +89,12 @@ class Searcher:
             options.filter,
             "" if options.filter is None else repr(options.filter),
         )
-        if len(queries) == 1 and not inline:
+        plan = self.plan(question)
+        if inline or plan.cost * queries.size <= INLINE_WORK:
+            return plan, run_plan(plan, queries)
+        if len(queries) == 1:
             plan, ranking = await self._gathering.ask(question, queries)
             return plan, [ranking]
-        plan = self.plan(question)
-        if inline or len(queries) <= self.at_once(plan):
-            return plan, self.run(plan, queries)
         return plan, await self.run_aside(plan, queries)
 
 

@@ -146,14 +146,14 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as unreadable:
         raise SegmentFileError(f"{path.name}: {unreadable.strerror or unreadable}") from unreadable
-    except (struct.error, TypeError, UnicodeError, SegmentFileError) as wrong:  # a damaged row has values of any type
+    except (struct.error, TypeError, ValueError, SegmentFileError) as wrong:  # a damaged row has values of any type
         raise SegmentFileError(f"{path.name}: {wrong}") from wrong
 
 
 def _checked_ids(file: BinaryIO, row: SegmentRow, dimension: int) -> NDArray[np.int64]:
     """Return the internal ids, with the vectors next in the file, once its checksum and its header were found right."""
     _require(row.file_version in READABLE_VERSIONS, f"its format version is {row.file_version}")
-    _require(row.kind == FlatIndex.kind or _readable(row.parameters), "its parameters in the manifest are damaged")
+    _require(_readable(row.parameters), "its parameters in the manifest are damaged")
     _require(manifest_checksum(_checksum(file), row) == row.checksum, "its checksum is wrong")
     file.seek(0)
     magic, version, width, count = _HEADER.unpack(file.read(_HEADER.size))

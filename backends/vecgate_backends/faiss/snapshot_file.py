@@ -137,9 +137,9 @@ def check_snapshot(directory: Path, row: SnapshotRow) -> None:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
-    except OSError as unreadable:
+        _require_sound(path, row, digest.digest())
+    except (OSError, ValueError, TypeError) as unreadable:  # a damaged row has values of any type
         raise SnapshotFileError(f"{path.name}: {unreadable}") from unreadable
-    _require_sound(path, row, digest.digest())
 
 
 def read_snapshot(directory: Path, row: SnapshotRow) -> dict[str, NamespaceRecords]:
@@ -151,9 +151,9 @@ def read_snapshot(directory: Path, row: SnapshotRow) -> dict[str, NamespaceRecor
     path = snapshot_path(directory, row.uuid)
     try:
         content = np.fromfile(path, np.uint8)
-    except OSError as unreadable:
+        _require_sound(path, row, xxhash.xxh3_128(content.data).digest())
+    except (OSError, ValueError, TypeError) as unreadable:  # as above
         raise SnapshotFileError(f"{path.name}: {unreadable}") from unreadable
-    _require_sound(path, row, xxhash.xxh3_128(content.data).digest())
     _, _, directory_bytes = _HEADER.unpack_from(content.data)
     begin = _HEADER.size
     table = json.loads(content[begin : begin + directory_bytes].tobytes())

@@ -82,6 +82,7 @@ class Snapshotter:
         self._stale = stale
         self._task: asyncio.Task[None] | None = None
         self._resume_at = 0.0
+        self._closing = False
 
     def follow(self, changes: Iterable[Change]) -> None:
         """Count what a commit adds to what a start would have to read."""
@@ -92,7 +93,8 @@ class Snapshotter:
     def consider(self, records: int) -> None:
         """Begin a snapshot of the collection, which has so many records, if one is due and none is under way."""
         if (
-            self._task is not None
+            self._closing
+            or self._task is not None
             or self._stale < max(held_records.READ_WHOLE, STALE_SHARE * records)
             or records <= held_records.READ_WHOLE
         ):
@@ -107,6 +109,7 @@ class Snapshotter:
 
     async def finish(self, records: int) -> None:
         """Wait for the snapshot under way, and write a last one if the next start would have much to read."""
+        self._closing = True
         await self.settle()
         if records > held_records.READ_WHOLE and self._stale > STALE_AT_CLOSE * records:
             await self._see_through()
@@ -115,12 +118,16 @@ class Snapshotter:
         try:
             await self._replace()
         except (OSError, VecgateError) as error:
-            logger.warning(
-                "cannot write a snapshot of collection %s (the next start takes longer): %s", self._name, error
-            )
-            self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+            self._put_off(str(error))
+        except Exception:
+            logger.exception("a snapshot broke down")
+            self._put_off("unexpected")
         finally:
             self._task = None
+
+    def _put_off(self, reason: str) -> None:
+        logger.warning("cannot write a snapshot of collection %s (the next start takes longer): %s", self._name, reason)
+        self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
 
     async def _replace(self) -> None:
         captured = await self._writer.between(self._captured)

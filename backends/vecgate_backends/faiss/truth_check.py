@@ -166,7 +166,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path, uid: str) -> None:
 def _check_numbering(connection: sqlite3.Connection, path: Path, last: int, check: TruthCheck) -> None:
     """Check the counters: internal ids must never be given again, nor numbers of commits."""
     given = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
-    used = max([last, *(row.last_internal_id for row in check.segments or ())])
+    ends: list[object] = [row.last_internal_id for row in check.segments or ()]
+    used = max([last, *(end for end in ends if isinstance(end, int))])  # a damaged row has values of any type
     if used and (given is None or not isinstance(given[0], int) or given[0] < used):
         check.damage.add(f"{path.name} is damaged: internal ids up to {used} are used, and would be given again")
     sequence = connection.execute("SELECT value FROM meta WHERE key = 'sequence'").fetchone()

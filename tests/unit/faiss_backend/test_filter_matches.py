@@ -13,7 +13,7 @@ from vecgate_backends.faiss import FaissBackend, filter_matches
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.metadata_index import MetadataIndex
-from vecgate_backends.filters import Compare, Eq, Filter, Order
+from vecgate_backends.filters import Compare, Eq, Filter, In, Order
 from vecgate_backends.records import IDS_ONLY, Acknowledgement, CollectionSpec, Fields, Metric
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
@@ -57,15 +57,28 @@ def test_one_and_true_are_different_filters() -> None:
 
 
 def test_what_was_not_used_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_matches, "KEPT_VERSIONS", 11)
+    monkeypatch.setattr(filter_matches, "KEPT_FILTERS", 2)
     matches, metadata = FilterMatches(), index(20)
-    first, second, third = (Compare("n", Order.LT, bound) for bound in (4, 3, 4.5))
+    first, second, third = (Compare("n", Order.LT, bound) for bound in (4, 3, 5))
     for node in (first, second, first, third, first, second):
         of(matches, node, metadata)
     assert metadata.asked == 4
-    everything = Compare("n", Order.LT, 20)
-    assert of(matches, everything, metadata) == of(matches, everything, metadata) == list(range(20))
-    assert metadata.asked == 6
+
+
+def test_what_takes_much_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    matches, metadata = FilterMatches(), index(200)
+    monkeypatch.setattr(filter_matches, "KEPT_BYTES", 1600)
+    everything = Compare("n", Order.LT, 200)
+    assert of(matches, everything, metadata) == of(matches, everything, metadata) == list(range(200))
+    assert metadata.asked == 2
+    long = In("n", tuple(range(400)))
+    of(matches, long, metadata)
+    of(matches, long, metadata)
+    assert metadata.asked == 4
+    for bound in range(50):  # hardly anything of their own, and a text each
+        of(matches, Compare("n", Order.LT, bound - 50), metadata)
+    assert matches._kept <= 1600
+    assert len(matches._found) <= 3
 
 
 async def found(collection: FaissCollection, node: Filter) -> set[str]:

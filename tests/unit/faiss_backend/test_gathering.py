@@ -24,34 +24,26 @@ def query(number: int) -> FloatMatrix:
 
 
 class Runs:
-    """Answers each query with its number as the id: on the loop so many at a time, or aside when it is let go."""
+    """Answers each query with its number as the id, when it is let go if it `waits`."""
 
-    def __init__(self, *, at_once: int = 0) -> None:
+    def __init__(self, *, waits: bool = False) -> None:
         self.seen: list[tuple[int, list[int]]] = []
         self.held: list[asyncio.Event] = []
         self.fault: Exception | None = None
-        self._at_once = at_once
+        self._waits = waits
 
     def plan(self, question: Question) -> Plan:
         return Plan(Metric.DOT, question.top_k, ())
 
-    def at_once(self, plan: Plan) -> int:
-        del plan
-        return self._at_once
-
-    def run(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         numbers = [int(number) for number in queries[:, 0]]
         self.seen.append((plan.top_k, numbers))
         if self.fault is not None:
             raise self.fault
+        if self._waits:
+            self.held.append(asyncio.Event())
+            await self.held[-1].wait()
         return [Ranking([str(number)], [number], np.zeros(1, np.float32), 0) for number in numbers]
-
-    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
-        event = asyncio.Event()
-        self.held.append(event)
-        rankings = self.run(plan, queries)
-        await event.wait()
-        return rankings
 
 
 def ids(answers: Sequence[Ranked]) -> list[str]:
@@ -59,7 +51,7 @@ def ids(answers: Sequence[Ranked]) -> list[str]:
 
 
 async def test_what_arrives_in_one_step_of_the_loop_runs_as_one() -> None:
-    runs = Runs(at_once=64)
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=1)
     answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
     assert ids(answers) == ["0", "1", "2", "3", "4"]
@@ -67,7 +59,7 @@ async def test_what_arrives_in_one_step_of_the_loop_runs_as_one() -> None:
 
 
 async def test_searches_of_different_kinds_run_apart() -> None:
-    runs = Runs(at_once=64)
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=1)
     answers = await asyncio.gather(
         gathered.ask(QUESTION, query(0)), gathered.ask(OTHER, query(1)), gathered.ask(QUESTION, query(2))
@@ -78,7 +70,7 @@ async def test_searches_of_different_kinds_run_apart() -> None:
 
 
 async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them() -> None:
-    runs = Runs()
+    runs = Runs(waits=True)
     gathered = SearchGathering(runs, concurrent_runs=2)
     tasks = []
     for number in range(5):
@@ -94,21 +86,17 @@ async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them()
     assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("aside", [False, True])
-async def test_a_run_has_an_upper_bound(aside: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # a parameter of a test
+async def test_a_run_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "MOST_QUERIES", 2)
-    runs = Runs(at_once=0 if aside else 2)
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=3)
-    tasks = [asyncio.create_task(gathered.ask(QUESTION, query(number))) for number in range(5)]
-    await asyncio.sleep(0.001)
-    for event in runs.held:
-        event.set()
-    assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
+    answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
+    assert ids(answers) == ["0", "1", "2", "3", "4"]
     assert [numbers for _, numbers in runs.seen] == [[0, 1], [2, 3], [4]]
 
 
 async def test_one_that_leaves_is_not_run_and_takes_nobody_along() -> None:
-    runs = Runs()
+    runs = Runs(waits=True)
     gathered = SearchGathering(runs, concurrent_runs=1)
     tasks = [asyncio.create_task(gathered.ask(QUESTION, query(0)))]
     await asyncio.sleep(0.001)
@@ -125,9 +113,8 @@ async def test_one_that_leaves_is_not_run_and_takes_nobody_along() -> None:
     assert tasks[1].cancelled()
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-async def test_a_fault_reaches_all_who_wait_and_none_after_them(at_once: bool) -> None:  # a parameter of a test
-    runs = Runs(at_once=at_once)
+async def test_a_fault_reaches_all_who_wait_and_none_after_them() -> None:
+    runs = Runs()
     gathered = SearchGathering(runs, concurrent_runs=1)
     runs.fault = MemoryError("none left")
     answers = await asyncio.gather(
@@ -135,8 +122,4 @@ async def test_a_fault_reaches_all_who_wait_and_none_after_them(at_once: bool) -
     )
     assert [type(answer) for answer in answers] == [MemoryError, MemoryError]
     runs.fault = None
-    task = asyncio.create_task(gathered.ask(QUESTION, query(7)))
-    await asyncio.sleep(0.001)
-    for event in runs.held:
-        event.set()
-    assert ids([await task]) == ["7"]
+    assert ids([await gathered.ask(QUESTION, query(7))]) == ["7"]
