@@ -204,6 +204,8 @@ def test_a_collection_gets_another_index(client: Client, docs: str) -> None:
     assert refused.value.reason == "INDEX_UNSUPPORTED"
     with pytest.raises(NotFoundError):
         client.update_collection("nowhere", index=None)
+    with pytest.raises(InvalidArgumentError, match=r"index\.hnsw\.m: -1 is out of range"):
+        client.update_collection(docs, index=HnswIndex(m=-1))
 
 
 def test_an_index_the_backend_does_not_build_is_refused(client: Client, collection: str) -> None:

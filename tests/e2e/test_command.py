@@ -71,6 +71,10 @@ WRONG = {
         "backends: {main: {kind: faiss, options: {seal_threshold: many}}}",
         "backends.main.options.seal_threshold: ",
     ),
+    "an option out of its range": (
+        "backends: {main: {kind: faiss, options: {quiet_seconds: -1}}}",
+        "backends.main.options: quiet_seconds: must be at least 0",
+    ),
     "a default backend that is none": ("default_backend: fais", "did you mean 'faiss'?"),
     "a default model that is none": ("models: {default: all-MiniLM}", "did you mean 'all-MiniLM-L6-v2'?"),
     "an open listener": ("server: {host: 0.0.0.0}", "allow_insecure: true"),

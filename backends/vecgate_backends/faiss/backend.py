@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import uuid
 from collections.abc import Coroutine, Sequence
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 
+_LEAST = {"seal_threshold": 1, "quiet_seconds": 0, "search_threads": 0, "build_threads": 0}
+"""Options that are numbers → their smallest value."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaissOptions:
     """Options of the Faiss backend.
@@ -54,6 +59,17 @@ class FaissOptions:
     quiet_seconds: float = 10.0
     search_threads: int = 0
     build_threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ConfigurationError: an option is out of its range, which is told.
+        """
+        for name, bound in _LEAST.items():
+            value = getattr(self, name)
+            if not bound <= value < math.inf:
+                raise ConfigurationError(f"{name}: must be at least {bound} and finite, not {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +101,6 @@ class FaissBackend:
 
     async def start(self) -> None:
         """Lock the directory and load every collection; one that cannot be read does not keep the others from starting."""
-        _check_options(self._options)
         store = await asyncio.to_thread(Store.open, Path(self._options.path))
         cores = os.cpu_count() or 1
         threads = Threads.start(
@@ -224,13 +239,6 @@ class FaissBackend:
         if self._resources is None:
             raise _closed()
         return self._resources
-
-
-def _check_options(options: FaissOptions) -> None:
-    least = {"seal_threshold": 1, "quiet_seconds": 0, "search_threads": 0, "build_threads": 0}
-    for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise ConfigurationError(f"{name}: must be at least {bound}, not {getattr(options, name)}")
 
 
 def _check_kind(index: IndexConfig | None) -> None:

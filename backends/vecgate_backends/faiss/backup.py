@@ -208,9 +208,12 @@ def _edited(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _sound_report(copy: Path) -> StoreReport:
     report = check_store(copy)
-    for damage in (report.damage, *(collection.damage for collection in report.collections)):
+    for where, damage in (
+        ("the store", report.damage),
+        *((f"collection {collection.name!r}", collection.damage) for collection in report.collections),
+    ):
         if damage:
-            raise StorageCorruptError(f"no backup was made, since the store is damaged: {damage.sentences[0]}")
+            raise StorageCorruptError(f"no backup was made, since {where} is damaged: {damage.sentences[0]}")
     return report
 
 

@@ -15,7 +15,7 @@ import pytest
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import ByIds, MetadataChanges, SearchOptions
 from vecgate_backends.errors import StorageCorruptError
-from vecgate_backends.faiss import FaissBackend, held_records, sealing, searcher, snapshotting
+from vecgate_backends.faiss import FaissBackend, held_records, rebuild, searcher, snapshotting
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.verification import check_store
@@ -108,14 +108,14 @@ async def test_no_build_begins_once_a_collection_is_closing(
         await put(collection, [str(row) for row in range(16)], namespace=f"n{number}")
     await backend.settle()
     built: list[object] = []
-    original = sealing.build_segment
+    original = rebuild.build_segment
 
     def counted(*arguments: Any) -> Any:
         segment = original(*arguments)
         built.append(segment)
         return segment
 
-    monkeypatch.setattr(sealing, "build_segment", counted)
+    monkeypatch.setattr("vecgate_backends.faiss.sealing.build_segment", counted)
     await backend.update_collection("notes", FlatIndex())
     await backend.close()
     assert len(built) <= 2

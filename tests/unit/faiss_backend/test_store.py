@@ -100,11 +100,21 @@ async def test_the_name_of_every_new_directory_is_made_durable(tmp_path: Path, m
     assert {tmp_path, tmp_path / "new", store, store / "collections"} <= set(synced)
 
 
-@pytest.mark.parametrize("option", ["seal_threshold", "search_threads", "build_threads"])
-async def test_a_wrong_option_is_named(option: str, directory: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("seal_threshold", 0),
+        ("search_threads", -1),
+        ("build_threads", -1),
+        ("quiet_seconds", -0.5),
+        ("quiet_seconds", float("nan")),
+        ("quiet_seconds", float("inf")),
+    ],
+)
+def test_a_wrong_option_is_named(option: str, value: float) -> None:
+    options: dict[str, Any] = {option: value}
     with pytest.raises(ConfigurationError, match=f"^{option}: must be at least"):
-        await FaissBackend(FaissOptions(path=directory, **{option: -1})).start()
-    assert not (directory / "LOCK").exists()
+        FaissOptions(**options)
 
 
 async def test_a_kind_of_index_that_is_not_built_is_refused(open_backend: OpenBackend) -> None:

@@ -84,16 +84,25 @@ def _index_message(index: IndexConfig) -> collection_pb2.IndexConfig:
         case FlatIndex():
             return collection_pb2.IndexConfig(flat=collection_pb2.FlatIndex())
         case HnswIndex(m, ef_construction, ef, quantization):
+            _check_numbers("index.hnsw", m=m, ef_construction=ef_construction, ef=ef)
             kept = choose(QUANTIZATIONS, quantization, "index.hnsw.quantization")
             return collection_pb2.IndexConfig(
                 hnsw=collection_pb2.HnswIndex(m=m, ef_construction=ef_construction, ef=ef, quantization=kept)
             )
         case IvfIndex(lists, nprobe):
+            _check_numbers("index.ivf", lists=lists, nprobe=nprobe)
             return collection_pb2.IndexConfig(ivf=collection_pb2.IvfIndex(lists=lists, nprobe=nprobe))
         case _:
             raise InvalidArgumentError.at(
                 "index", f"expected FlatIndex, HnswIndex or IvfIndex, got {type(index).__name__}"
             )
+
+
+def _check_numbers(path: str, **numbers: int | None) -> None:
+    """Refuse what cannot be sent; what makes sense is the server's to say."""
+    for name, number in numbers.items():
+        if number is not None and not 0 <= number < 2**32:
+            raise InvalidArgumentError.at(f"{path}.{name}", f"{number} is out of range")
 
 
 def _index_from(message: collection_pb2.IndexConfig) -> IndexConfig | None:
