@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import chromadb  # type: ignore[import-not-found]  # of another environment
@@ -26,7 +27,8 @@ class Side:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "chromadb.cli.cli", "run", "--path", folder, "--port", str(self.port)]
+        program = Path(sys.executable).with_name("chroma")
+        command = [str(program), "run", "--path", folder, "--port", str(self.port)]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while True:
