@@ -7,7 +7,6 @@ durable. So whatever ends a backup early, nothing that is left of it can be take
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -16,7 +15,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from vecgate_backends.errors import (
-    BackendUnavailableError,
     ConfigurationError,
     StorageCorruptError,
     StorageFullError,
@@ -25,6 +23,7 @@ from vecgate_backends.errors import (
 )
 from vecgate_backends.faiss.catalogue import CatalogueEntry, catalogued
 from vecgate_backends.faiss.database import sync_path, translated_errors
+from vecgate_backends.faiss.disk_errors import translated_disk_errors
 from vecgate_backends.faiss.loading import CollectionFiles
 from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock
 from vecgate_backends.faiss.manifest import registered_segments, registered_snapshot
@@ -62,7 +61,7 @@ def backup_store(
     require_store(source)
     partial, lock = _claim(source, destination)
     try:
-        with _translated(f"{destination} cannot be written"):
+        with translated_disk_errors(f"{destination} cannot be written"):
             _StoreCopy(source, partial, with_segments=with_segments).run()
             report = _sound_report(partial) if checked else None
             partial.rename(destination)
@@ -124,7 +123,7 @@ class _StoreCopy:
         source = CollectionFiles(self._source / "collections" / entry.uid, entry.uid)
         target = self._files(entry.uid)
         try:
-            with _translated("it cannot be copied"):
+            with translated_disk_errors("it cannot be copied"):
                 _copy_collection(source, target, with_segments=self._with_segments)
         except VecgateError as fault:
             fault = type(fault)(f"collection {entry.spec.name!r}: {fault.message}")
@@ -240,7 +239,7 @@ def _claim(source: Path, destination: Path) -> tuple[Path, DirectoryLock]:
     except OSError as refused:
         raise ConfigurationError(f"{destination} cannot be made: {refused.strerror}") from refused
     try:
-        with _translated(f"{partial} cannot be emptied"):
+        with translated_disk_errors(f"{partial} cannot be emptied"):
             for left in partial.iterdir():
                 if left.is_dir():
                     shutil.rmtree(left)
@@ -264,13 +263,3 @@ def _locked_copy(partial: Path) -> DirectoryLock:
         raise ConfigurationError(f"{partial} is in the way")
     mark.write_bytes(MARK)
     return lock
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the system's errors into this project's; `what` is the beginning of the sentence."""
-    try:
-        yield
-    except OSError as error:
-        kind = StorageFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else BackendUnavailableError
-        raise kind(f"{what}: {error.strerror or error}") from error

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from vecgate_backends.errors import (
-    BackendUnavailableError,
     ConfigurationError,
     StorageCorruptError,
-    StorageFullError,
     VecgateError,
 )
 from vecgate_backends.faiss.catalogue import Catalogue, CatalogueEntry
 from vecgate_backends.faiss.database import sync_path
+from vecgate_backends.faiss.disk_errors import translated_disk_errors
 from vecgate_backends.faiss.loading import CollectionFiles
 from vecgate_backends.faiss.lock import DirectoryLock
 
@@ -87,7 +83,7 @@ class Store:
         Raises:
             StorageFullError, BackendUnavailableError: it cannot be made.
         """
-        with _translated(f"collection {entry.spec.name!r} cannot be made"):
+        with translated_disk_errors(f"collection {entry.spec.name!r} cannot be made"):
             self._catalogue.begin_collection(entry.uid)
             self.files(entry.uid).create()
             sync_path(self._path / "collections")
@@ -124,15 +120,6 @@ def _make_directory(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for directory in missing:
         sync_path(directory.parent)
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        kind = StorageFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else BackendUnavailableError
-        raise kind(f"{what}: {error.strerror}") from error
 
 
 def _unusable(path: Path, reason: str) -> ConfigurationError:
