@@ -16,7 +16,6 @@ from vecgate_backends.faiss.changes import (
     SegmentsReplaced,
     indexed_metadata,
 )
-from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.head import Head
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.segment import Segment
@@ -29,8 +28,8 @@ class Partition:
     """Head, segments and metadata index of one namespace, following the commits one by one.
 
     Attributes:
-        metadata: the index of its metadata. matches: what passed filters lately. segments: in no order.
-        metadata_updates: how many commits have changed metadata of versions.
+        metadata: the index of its metadata. segments: in no order.
+        commits: how many were applied. metadata_updates: how many changes of metadata were among them.
         rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
     """
 
@@ -44,11 +43,10 @@ class Partition:
         """Begin with these segments, and the index of the metadata of them and of what is added to the head next."""
         self.namespace = namespace
         self.metadata = MetadataIndex() if metadata is None else metadata
-        self.matches = FilterMatches()
         self.head = Head(dimension)
         self.segments = tuple(segments)
         self.rebuilding = False
-        self.metadata_updates = 0
+        self.commits = self.metadata_updates = 0
 
     def __len__(self) -> int:
         return len(self.metadata)
@@ -71,7 +69,7 @@ class Partition:
                 self.metadata.follow(change)
         if prepared is not None:
             self.metadata = prepared
-        self.matches.forget()
+        self.commits += 1
         if not self.rebuilding:
             self.head.compact()
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
+from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.gathering import Question, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
@@ -41,6 +42,7 @@ class Searcher:
         self.spec = spec
         self._reader = reader
         self._threads = threads
+        self._matches = FilterMatches()
         self._gathering = SearchGathering(self, concurrent_runs=threads.search_threads)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
@@ -64,7 +66,7 @@ class Searcher:
         """Choose how the question is answered now."""
         partition, matching = question.partition, None
         if question.filter is not None:
-            matching = partition.matches.of(question.filter, question.filter_text, partition.metadata)
+            matching = self._matches.of(question.filter, question.filter_text, partition)
         return make_plan(partition.blocks(), matching, self.spec.metric, question.top_k, question.breadths)
 
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:

@@ -10,9 +10,11 @@ import pytest
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import ByIds, MetadataChanges, SearchOptions
 from vecgate_backends.faiss import FaissBackend, filter_matches
+from vecgate_backends.faiss.changes import RecordsRemoved
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.metadata_index import MetadataIndex
+from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.filters import Compare, Eq, Filter, In, Order
 from vecgate_backends.records import IDS_ONLY, Acknowledgement, CollectionSpec, Fields, Metric
 
@@ -29,56 +31,69 @@ class CountingIndex(MetadataIndex):
         return super().matching(node)
 
 
-def index(count: int) -> CountingIndex:
-    made = CountingIndex()
-    made.add(list(range(count)), [{"n": number} for number in range(count)])
-    return made
+def partition_of(count: int, namespace: str = "") -> tuple[Partition, CountingIndex]:
+    metadata = CountingIndex()
+    metadata.add(list(range(count)), [{"n": number} for number in range(count)])
+    return Partition(namespace, 4, metadata=metadata), metadata
 
 
-def of(matches: FilterMatches, node: Filter, metadata: MetadataIndex) -> list[int]:
-    return [int(found) for found in matches.of(node, repr(node), metadata)]
+def of(matches: FilterMatches, node: Filter, partition: Partition) -> list[int]:
+    return [int(found) for found in matches.of(node, repr(node), partition)]
 
 
-def test_a_filter_is_resolved_once_until_the_partition_changes() -> None:
-    matches, metadata = FilterMatches(), index(10)
+def test_a_filter_is_resolved_once_until_a_commit_is_applied() -> None:
+    matches, (partition, metadata) = FilterMatches(), partition_of(10)
     few = Compare("n", Order.LT, 3)
-    assert of(matches, few, metadata) == of(matches, few, metadata) == [0, 1, 2]
+    assert of(matches, few, partition) == of(matches, few, partition) == [0, 1, 2]
     assert metadata.asked == 1
-    metadata.remove([1], [{"n": 1}])
-    matches.forget()
-    assert of(matches, few, metadata) == [0, 2]
+    partition.apply([RecordsRemoved("", [1], [{"n": 1}])], None)
+    assert of(matches, few, partition) == [0, 2]
 
 
 def test_one_and_true_are_different_filters() -> None:
-    matches, metadata = FilterMatches(), MetadataIndex()
+    matches, (partition, metadata) = FilterMatches(), partition_of(0)
     metadata.add([7, 8], [{"a": 1}, {"a": True}])
-    assert of(matches, Eq("a", 1), metadata) == [7]
-    assert of(matches, Eq("a", True), metadata) == [8]
+    assert of(matches, Eq("a", 1), partition) == [7]
+    assert of(matches, Eq("a", True), partition) == [8]
 
 
-def test_what_was_not_used_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_matches, "KEPT_FILTERS", 2)
-    matches, metadata = FilterMatches(), index(20)
+def test_namespaces_do_not_see_each_other() -> None:
+    matches, (one, _), (other, _) = FilterMatches(), partition_of(3, "one"), partition_of(5, "other")
+    everything = Compare("n", Order.GTE, 0)
+    assert of(matches, everything, one) == [0, 1, 2]
+    assert of(matches, everything, other) == [0, 1, 2, 3, 4]
+    assert of(matches, everything, one) == [0, 1, 2]
+
+
+def test_what_was_not_used_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (Compare("n", Order.LT, bound) for bound in (4, 3, 5))
-    for node in (first, second, first, third, first, second):
-        of(matches, node, metadata)
+    matches, (partition, metadata) = FilterMatches(), partition_of(20)
+    of(matches, first, partition)
+    of(matches, third, partition)
+    monkeypatch.setattr(filter_matches, "KEPT_BYTES", matches._kept)
+    of(matches, first, partition)
+    of(matches, second, partition)
+    assert metadata.asked == 3
+    of(matches, first, partition)
+    assert metadata.asked == 3
+    of(matches, third, partition)
     assert metadata.asked == 4
 
 
-def test_what_takes_much_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    matches, metadata = FilterMatches(), index(200)
-    monkeypatch.setattr(filter_matches, "KEPT_BYTES", 1600)
+def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    matches, (partition, metadata) = FilterMatches(), partition_of(200)
+    monkeypatch.setattr(filter_matches, "KEPT_BYTES", 2000)
     everything = Compare("n", Order.LT, 200)
-    assert of(matches, everything, metadata) == of(matches, everything, metadata) == list(range(200))
-    assert metadata.asked == 2
+    assert of(matches, everything, partition) == of(matches, everything, partition) == list(range(200))
     long = In("n", tuple(range(400)))
-    of(matches, long, metadata)
-    of(matches, long, metadata)
-    assert metadata.asked == 4
+    of(matches, long, partition)
+    of(matches, long, partition)
     for bound in range(50):  # hardly anything of their own, and a text each
-        of(matches, Compare("n", Order.LT, bound - 50), metadata)
-    assert matches._kept <= 1600
-    assert len(matches._found) <= 3
+        of(matches, Compare("n", Order.LT, bound - 50), partition)
+        partition.apply([], None)
+        of(matches, everything, partition)
+    assert metadata.asked == 4 + 100
+    assert matches._kept == sum(each.bytes for each in matches._found.values()) <= 2000
 
 
 async def found(collection: FaissCollection, node: Filter) -> set[str]:
