@@ -43,8 +43,11 @@ class Step:
     @property
     def cost(self) -> int:
         """Rows' worth of comparisons a query."""
-        if self.effort is not None:
-            return self.effort.cost
+        return self.exact_cost if self.effort is None else self.effort.cost
+
+    @property
+    def exact_cost(self) -> int:
+        """The same if every wanted row is compared, as after a walk that starved."""
         return self.count * (1 if self.rows is None else GATHERED)
 
 
@@ -60,6 +63,11 @@ class Plan:
     def cost(self) -> int:
         """Rows' worth of comparisons a query."""
         return sum(step.cost for step in self.steps)
+
+    @property
+    def worst_cost(self) -> int:
+        """The same if every walk that may starve does: one through rows of which some are not wanted."""
+        return sum(step.cost if step.rows is None else max(step.cost, step.exact_cost) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ INLINE_WORK = 4_000_000
 costs more than a short search does, and two threads that both want the interpreter wait for each other."""
 USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
+INLINE_WORST_WORK = 40_000_000
+"""The same if every walk starves, which few do: about 10 ms."""
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced or changed meanwhile; the last attempt holds the loop, and cannot fail."""
 
@@ -92,12 +94,16 @@ class Searcher:
             "" if options.filter is None else repr(options.filter),
         )
         plan = self.plan(question)
-        if inline or plan.cost * queries.size <= INLINE_WORK:
+        if inline or _is_short(plan, queries):
             return plan, run_plan(plan, queries)
         if len(queries) == 1:
             plan, ranking = await self._gathering.ask(question, queries)
             return plan, [ranking]
         return plan, await self.run_aside(plan, queries)
+
+
+def _is_short(plan: Plan, queries: FloatMatrix) -> bool:
+    return plan.cost * queries.size <= INLINE_WORK and plan.worst_cost * queries.size <= INLINE_WORST_WORK
 
 
 def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:

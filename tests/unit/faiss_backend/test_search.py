@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -240,6 +241,36 @@ def test_the_cost_of_a_step_counts_rows() -> None:
     block = block_of(VECTORS[:100], Metric.COSINE, None)
     assert Step(block, None, 100, None).cost == 100
     assert Step(block, np.arange(10), 10, None).cost == 20
+
+
+def test_the_worst_that_a_walk_may_cost_is_that_it_starves() -> None:
+    vectors = VECTORS[:4000]
+    block = block_of(vectors, Metric.DOT, HnswIndex())
+    walked = make_plan(
+        [block], np.arange(0, 4000, 2, dtype=np.int64), Metric.DOT, 1, Breadths(ef=Breadth(1, asked=True))
+    )
+    assert walked.steps[0].effort is not None
+    assert walked.cost < walked.worst_cost == 2 * walked.steps[0].count
+    whole = make_plan([block], None, Metric.DOT, 1, Breadths(ef=Breadth(1, asked=True)))
+    assert whole.worst_cost == whole.cost
+
+
+async def test_a_walk_that_may_starve_over_many_rows_does_not_hold_the_loop(
+    sealed: FaissCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = await sealed.search("", QUERIES[:1], SearchOptions(filter=FILTERS["half at random"]))
+    monkeypatch.setattr(searcher, "INLINE_WORST_WORK", 1)
+    threads: list[str] = []
+
+    def noted(*arguments: Any) -> list[Ranking]:
+        threads.append(threading.current_thread().name)
+        return run_plan(*arguments)
+
+    monkeypatch.setattr(searcher, "run_plan", noted)
+    there = await sealed.search("", QUERIES[:1], SearchOptions(filter=FILTERS["half at random"]))
+    assert [list(hits.ids) for hits in there] == [list(hits.ids) for hits in here]
+    assert all(name.startswith("vecgate-search") for name in threads)
+    assert threads
 
 
 async def test_searching_nothing_answers_nothing(open_backend: OpenBackend) -> None:
