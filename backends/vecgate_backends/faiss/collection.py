@@ -133,7 +133,7 @@ class FaissCollection:
     async def close(self, *, discarded: bool = False) -> None:
         """Finish queued writes, stop background work and close the files; `discarded` if these are to be removed."""
         await self._sealer.stop()
-        await (self._snapshotter.settle() if discarded else self._snapshotter.finish(self._held))
+        await (self._snapshotter.abandon() if discarded else self._snapshotter.finish(self._held))
         await self._writer.stop()
         self._reader.close()
         await asyncio.to_thread(self._connection.close)  # the last connection to close empties the write-ahead log

@@ -1,4 +1,4 @@
-"""Rebuilding in the background: seals full heads and merges segments, one at a time for the whole backend, never blocking a search.
+"""Rebuilding in the background: seals full heads and merges segments, never blocking a search.
 
 What is due while records are written begins at once; what pays only when they are not waits until a partition was left alone for a while.
 """
@@ -9,12 +9,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from vecgate_backends.errors import VecgateError
+from vecgate_backends.faiss.building_queue import BuildingQueue, BuildOrders, Urgency
 from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.operations import ReplaceSegments
 from vecgate_backends.faiss.partition import Partition
@@ -25,8 +24,6 @@ from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.records import CollectionSpec
 
 logger = logging.getLogger(__name__)
-
-ResultT = TypeVar("ResultT")
 
 CONSIDERED_AT_ONCE = 16
 """Partitions looked at before searches have their turn, about 1 ms where each of them begins to be built anew."""
@@ -56,13 +53,13 @@ class Sealer:
         directory: Path,
         writer: GroupCommitWriter,
         settings: SealSettings,
-        builders: Executor,
+        builders: BuildingQueue,
     ) -> None:
         self._spec = spec
         self._directory = directory
         self._writer = writer
         self._settings = settings
-        self._builders = builders
+        self._orders = BuildOrders(builders)
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
@@ -120,6 +117,7 @@ class Sealer:
     async def stop(self) -> None:
         """Give up what is under way; nothing is lost by it."""
         self._stopped.set()
+        self._orders.withdraw()
         for pause in self._pauses.values():
             pause.cancel()
         self._pauses.clear()
@@ -128,11 +126,11 @@ class Sealer:
     async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:
         spec = self._spec
         try:
-            segment = await self._in_background(
-                lambda: build_segment(rebuild, partition.namespace, spec, self._directory, self._stopped.is_set)
+            segment = await self._orders.run(
+                Urgency.REBUILD if rebuild.segments else Urgency.FULL_HEAD,
+                lambda: build_segment(rebuild, partition.namespace, spec, self._directory, self._stopped.is_set),
             )
             await self._register(partition, rebuild, segment)
-            # Not behind the builds of others, which may take hours.
             await asyncio.to_thread(self._remove_files, rebuild)
         except BuildStoppedError:
             return
@@ -158,9 +156,6 @@ class Sealer:
             if segment is not None:
                 segment_path(self._directory, segment.row.uuid).unlink(missing_ok=True)
             raise
-
-    async def _in_background(self, work: Callable[[], ResultT]) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._builders, work)
 
     def _remove_files(self, rebuild: Rebuild) -> None:
         for segment in rebuild.segments:

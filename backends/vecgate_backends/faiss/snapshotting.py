@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vecgate_backends.errors import VecgateError
 from vecgate_backends.faiss import held_records
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.building_queue import BuildingQueue, BuildOrders, Urgency
 from vecgate_backends.faiss.changes import Change, MetadataUpdated, RecordsAdded, RecordsRemoved
+from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.namespace_records import NamespaceRecords
@@ -59,7 +61,7 @@ class Snapshotter:
         name: str,
         directory: Path,
         writer: GroupCommitWriter,
-        builders: Executor,
+        builders: BuildingQueue,
         capture: Callable[[], Captured],
         *,
         stale: int,
@@ -77,7 +79,7 @@ class Snapshotter:
         self._name = name
         self._directory = directory
         self._writer = writer
-        self._builders = builders
+        self._orders = BuildOrders(builders)
         self._capture = capture
         self._stale = stale
         self._task: asyncio.Task[None] | None = None
@@ -114,9 +116,17 @@ class Snapshotter:
         if records > held_records.READ_WHOLE and self._stale > STALE_AT_CLOSE * records:
             await self._see_through()
 
+    async def abandon(self) -> None:
+        """Give up the snapshot that has not begun, and wait for the one that has: the collection is deleted."""
+        self._closing = True
+        self._orders.withdraw()
+        await self.settle()
+
     async def _see_through(self) -> None:
         try:
             await self._replace()
+        except BuildStoppedError:
+            return
         except (OSError, VecgateError) as error:
             self._put_off(str(error))
         except Exception:
@@ -133,7 +143,7 @@ class Snapshotter:
         captured = await self._writer.between(self._captured)
         stale, self._stale = self._stale, 0
         try:
-            row = await asyncio.get_running_loop().run_in_executor(self._builders, self._write, captured)
+            row = await self._orders.run(Urgency.SNAPSHOT, partial(self._write, captured))
             await self._register(row)
         except BaseException:
             self._stale += stale

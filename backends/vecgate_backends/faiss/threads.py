@@ -7,8 +7,11 @@ import sys
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import faiss
+
+from vecgate_backends.faiss.building_queue import BuildingQueue
 
 BUILDING_NICENESS = 10
 """Beyond the others', of threads that build: they get what searches leave, about a tenth of a core that searches want too."""
@@ -21,12 +24,12 @@ class Threads:
 
     Attributes:
         searchers: long searches. search_threads: how many run side by side.
-        builders: rebuilds of the index, one at a time.
+        builders: rebuilds of the index and snapshots, one at a time.
     """
 
     searchers: Executor
     search_threads: int
-    builders: Executor
+    builders: BuildingQueue
 
     @classmethod
     def start(cls, search_threads: int, build_threads: int) -> Threads:
@@ -35,13 +38,13 @@ class Threads:
         return cls(
             ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
             search_threads,
-            ThreadPoolExecutor(1, "vecgate-build", _begin_building, (build_threads,)),
+            BuildingQueue("vecgate-build", partial(_begin_building, build_threads)),
         )
 
     def stop(self) -> None:
         """Wait for what runs and end them."""
         self.searchers.shutdown()
-        self.builders.shutdown()
+        self.builders.stop()
 
 
 def _begin_building(threads: int) -> None:

@@ -9,6 +9,7 @@ import threading
 import faiss
 import pytest
 
+from vecgate_backends.faiss.building_queue import Urgency
 from vecgate_backends.faiss.threads import BUILDING_NICENESS, LARGEST_NICENESS, Threads
 
 
@@ -21,7 +22,11 @@ def test_building_yields_to_searches() -> None:
     threads = Threads.start(2, 1)
     try:
         usual = niceness()
-        assert threads.builders.submit(niceness).result() == min(usual + BUILDING_NICENESS, LARGEST_NICENESS) > usual
+        assert (
+            threads.builders.submit(Urgency.REBUILD, niceness).result()
+            == min(usual + BUILDING_NICENESS, LARGEST_NICENESS)
+            > usual
+        )
         assert threads.searchers.submit(niceness).result() == usual
     finally:
         threads.stop()
@@ -30,7 +35,7 @@ def test_building_yields_to_searches() -> None:
 def test_each_pool_has_its_own_number_of_openmp_threads() -> None:
     threads = Threads.start(2, 3)
     try:
-        assert threads.builders.submit(faiss.omp_get_max_threads).result() == 3
+        assert threads.builders.submit(Urgency.REBUILD, faiss.omp_get_max_threads).result() == 3
         assert threads.searchers.submit(faiss.omp_get_max_threads).result() == 1
         assert faiss.omp_get_max_threads() == 1
     finally:
