@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 GROUP_WEIGHT = 4096
 """Records a group takes at most, unless one operation alone is larger; bounds the step in which a group is applied."""
-PATIENCE_SHARE = 0.5
+PATIENCE_SHARE = 0.3
 """Where several wrote at once before, a group that is smaller waits so long, in durations of the commit before, for the others to come
 again: they were answered just now. One caller alone is never waited for."""
-LONGEST_PATIENCE_SECONDS = 0.01
+LONGEST_PATIENCE_SECONDS = 0.005
 CHECKPOINT_BYTES = 16 * 2**20
 """Size of the write-ahead log from which it is copied into the file and emptied; and how far it grows before that is tried again."""
 VACUUM_PAGES = 2048
