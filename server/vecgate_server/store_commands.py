@@ -21,7 +21,7 @@ NAMESPACES_SHOWN = 20
 directory = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Check a Faiss store that no server has open.")
 @click.argument("path", type=directory)
 @click.option("--json", "as_json", is_flag=True, help="Print all that was found as one JSON object.")
 def verify(path: Path, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def verify(path: Path, as_json: bool) -> None:
     raise SystemExit(0 if report.sound else FAILED)
 
 
-@click.command()
+@click.command(short_help="Copy a Faiss store, also while it is served.")
 @click.argument("path", type=directory)
 @click.argument("destination", type=directory)
 @click.option("--no-index", is_flag=True, help="Leave the index out; a server that opens the copy builds it anew.")

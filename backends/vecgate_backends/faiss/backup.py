@@ -25,7 +25,7 @@ from vecgate_backends.faiss.catalogue import CatalogueEntry, catalogued
 from vecgate_backends.faiss.database import sync_path, translated_errors
 from vecgate_backends.faiss.disk_errors import translated_disk_errors
 from vecgate_backends.faiss.loading import CollectionFiles
-from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock
+from vecgate_backends.faiss.lock import LOCK_NAME, UNFINISHED, DirectoryLock
 from vecgate_backends.faiss.manifest import registered_segments, registered_snapshot
 from vecgate_backends.faiss.read_only import snapshot
 from vecgate_backends.faiss.segment_file import segment_path
@@ -34,8 +34,6 @@ from vecgate_backends.faiss.verification import StoreReport, check_store, requir
 
 PARTIAL = ".partial"
 """Ending of the name of a copy that is not whole."""
-MARK = b"a backup that is not whole\n"
-"""What the lock file of such a copy says; that of a store is empty."""
 PAGES_A_STEP = 4096
 """Pages copied between two chances to be interrupted, 32 MiB."""
 ATTEMPTS = 3
@@ -254,12 +252,12 @@ def _claim(source: Path, destination: Path) -> tuple[Path, DirectoryLock]:
 def _locked_copy(partial: Path) -> DirectoryLock:
     """Lock a directory that is empty or was left by a backup, as its lock file says; everything else is somebody's."""
     mark = partial / LOCK_NAME
-    if any(partial.iterdir()) and (not mark.is_file() or mark.read_bytes() not in {b"", MARK}):
+    if any(partial.iterdir()) and (not mark.is_file() or mark.read_bytes() not in {b"", UNFINISHED}):
         raise ConfigurationError(f"{partial} is in the way")
-    lock = DirectoryLock(partial)
+    lock = DirectoryLock(partial, unfinished=True)
     names = {path.name for path in partial.iterdir()}
-    if names != {LOCK_NAME} and mark.read_bytes() != MARK:
+    if names != {LOCK_NAME} and mark.read_bytes() != UNFINISHED:
         lock.release()
         raise ConfigurationError(f"{partial} is in the way")
-    mark.write_bytes(MARK)
+    mark.write_bytes(UNFINISHED)
     return lock

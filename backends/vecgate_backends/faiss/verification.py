@@ -11,7 +11,7 @@ from vecgate_backends.errors import ConfigurationError, VecgateError
 from vecgate_backends.faiss.catalogue import FORMAT, CatalogueEntry, catalogued, left_over
 from vecgate_backends.faiss.database import check_format
 from vecgate_backends.faiss.loading import CollectionFiles
-from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock
+from vecgate_backends.faiss.lock import LOCK_NAME, DirectoryLock, refuse_unfinished
 from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.read_only import at_rest
 from vecgate_backends.faiss.segment_file import SegmentFileError, check_segment, segment_path
@@ -101,8 +101,9 @@ def check_store(path: Path) -> StoreReport:
 
 
 def require_store(path: Path) -> None:
-    """Raise ConfigurationError if nothing of a store lies in this directory, or it cannot be looked at."""
+    """Raise ConfigurationError if nothing of a store lies in this directory, or half a backup, or it cannot be looked at."""
     try:
+        refuse_unfinished(path)
         found = (path / "catalogue.db").exists() or (path / "collections").is_dir()
     except OSError as refused:
         raise ConfigurationError(f"the store at {path} cannot be read: {refused.strerror}") from refused

@@ -35,6 +35,7 @@ from vecgate_backends.faiss.backup import backup_store
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.database import sync_path
 from vecgate_backends.faiss.read_only import snapshot
+from vecgate_backends.faiss.store import Store
 from vecgate_backends.faiss.verification import check_store, verify_store
 from vecgate_backends.records import Acknowledgement, CollectionSpec, Fields, FlatIndex, Record, RecordBatch, WriteMode
 from vecgate_server.command import main
@@ -434,6 +435,9 @@ async def test_a_killed_backup_leaves_the_store_as_it_was_and_no_copy(
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(live._options.path), str(copy))
     assert await process.wait() == -signal.SIGKILL
     assert beside(copy) == ["copy.partial", "store"]
+    for use in (verify_store, lambda path: backup_store(path, copy), Store.open):
+        with pytest.raises(ConfigurationError, match="was left by a backup that did not end"):
+            await asyncio.to_thread(use, copy.with_name("copy.partial"))
     assert await held(await live.collection("notes")) == before
     await put(await live.collection("notes"), ["later"])
     await asyncio.to_thread(backup_store, live._options.path, copy)
