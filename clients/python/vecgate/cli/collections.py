@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import click
@@ -187,10 +187,17 @@ def _index_word(index: IndexConfig | None) -> str:
             return "by size"
         case FlatIndex():
             return "flat"
-        case HnswIndex():
-            return "hnsw" if index.quantization == "none" else f"hnsw, {index.quantization}"
-        case IvfIndex():
-            return "ivf"
+        case HnswIndex(m, ef_construction, ef, quantization):
+            kept = None if quantization == "none" else quantization
+            return _with_settings("hnsw", {"": kept, "m": m, "ef_construction": ef_construction, "ef": ef})
+        case IvfIndex(lists, nprobe):
+            return _with_settings("ivf", {"lists": lists, "nprobe": nprobe})
+
+
+def _with_settings(kind: str, settings: Mapping[str, object]) -> str:
+    """Name a kind of index and what was chosen of it."""
+    chosen = (f"{name} {value}".strip() for name, value in settings.items() if value is not None)
+    return ", ".join([kind, *chosen])
 
 
 def _row(collection: Collection) -> tuple[object, ...]:
