@@ -48,7 +48,12 @@ class Step:
     @property
     def exact_cost(self) -> int:
         """The same if every wanted row is compared, as after a walk that starved."""
-        return self.count * (1 if self.rows is None else GATHERED)
+        return self.count * GATHERED if self.gathers else len(self.block)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether wanted rows are copied out of the block to be compared; where most are wanted, comparing all of them is less work."""
+        return self.rows is not None and self.count * GATHERED < len(self.block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +166,21 @@ def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
 
 def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
     block, rows = step.block, step.rows
-    vectors, norms = (block.vectors, block.norms) if rows is None else (block.vectors[rows], block.norms[rows])
-    lot = max(1, CHUNK_CELLS // step.count)
+    vectors, norms, unwanted = block.vectors, block.norms, None
+    if rows is not None and step.gathers:
+        vectors, norms = vectors[rows], norms[rows]
+    elif rows is not None:
+        unwanted = np.ones(len(block), np.bool_)
+        unwanted[rows] = False
+    lot = max(1, CHUNK_CELLS // len(vectors))
     nears, chosen = [], []
     for begin in range(0, len(queries), lot):
         near = nearness(plan.metric, queries[begin : begin + lot], vectors, norms)
+        if unwanted is not None:
+            near[:, unwanted] = -np.inf
         best = _largest(near, width)
         nears.append(np.take_along_axis(near, best, axis=1))
-        chosen.append(best if rows is None else rows[best])
+        chosen.append(rows[best] if rows is not None and step.gathers else best)
     return _Candidates(np.concatenate(nears), np.concatenate(chosen), np.zeros(len(queries), np.bool_))
 
 
