@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -229,6 +230,9 @@ async def serve(settings: Settings, models: Models, announce: Callable[[str], No
         await starting
     except asyncio.CancelledError:
         return
+    # What is there now stays to the end. Looking through it for garbage would stop everything for 50 ms, again and again during bulk writes.
+    gc.collect()
+    gc.freeze()
     announce(server.address)
     await waiting
     await server.stop()

@@ -12,7 +12,9 @@ from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.records import FloatMatrix
 
 CHUNK_ROWS = 8192
-"""Rows of a full chunk. It bounds what is copied in one step of the event loop, when a chunk grows or is compacted."""
+"""Rows of a full chunk. It bounds what is copied in one step of the event loop, when a chunk is compacted."""
+GROWING_ROWS = 256
+"""A chunk with more rows gets room for all it may ever have: memory that is not written to is not taken, and nothing is copied again."""
 
 
 class Chunk:
@@ -44,7 +46,7 @@ class Chunk:
         """Add versions, above all before them and no more than there is room for; `vectors` in index form."""
         end = self._rows + len(internal_ids)
         if end > len(self._internal_ids):
-            self._reserve(min(CHUNK_ROWS, max(end, 2 * self._rows)))
+            self._reserve(CHUNK_ROWS if end > GROWING_ROWS else max(end, 2 * self._rows))
         self._internal_ids[self._rows : end] = internal_ids
         self._vectors[self._rows : end] = vectors
         self._norms[self._rows : end] = squared_norms(vectors)
