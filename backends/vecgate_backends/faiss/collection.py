@@ -78,7 +78,7 @@ class FaissCollection:
         self._records = SlicedReader(loaded.reader)
         self._threads = threads
         self._searcher = Searcher(entry.spec, self._records, threads)
-        self._sealer = Sealer(entry.spec, files.segments, self._writer, sealing, threads.builders)
+        self._sealer = Sealer(entry.spec, files.segments, self._writer, sealing, threads)
         self._snapshotter = Snapshotter(
             entry.spec.name,
             files.snapshots,
@@ -157,6 +157,8 @@ class FaissCollection:
         expected = (len(batch.ids), self.spec.dimension)
         if batch.vectors.shape != expected:
             raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
+        await self._sealer.wait_for_room(self._partition(namespace))
+        self._require(None)
         committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
         return WriteResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 

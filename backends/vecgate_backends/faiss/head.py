@@ -56,11 +56,18 @@ class Head:
         """Return what is in it now, a block a chunk."""
         return [chunk.block() for chunk in self._chunks]
 
-    def close_chunks(self) -> tuple[Block, ...]:
-        """Close what is there to new rows, so that it can become a segment, and return it."""
-        closed = tuple(self.blocks())
-        self._chunks.append(Chunk(self._dimension))
-        return closed
+    def close_chunks(self, live: int) -> tuple[Block, ...]:
+        """Close the first chunks to new rows, as few as hold so many rows that are alive, so that they can become a segment; return them."""
+        closed: list[Block] = []
+        held = 0
+        for chunk in self._chunks:
+            closed.append(chunk.block())
+            held += len(chunk) - chunk.dead
+            if held >= live:
+                break
+        if len(closed) == len(self._chunks):
+            self._chunks.append(Chunk(self._dimension))
+        return tuple(closed)
 
     def drop_chunks(self, count: int) -> None:
         """Forget the first chunks: a segment holds their live rows now."""

@@ -30,7 +30,8 @@ class Partition:
     Attributes:
         metadata: the index of its metadata. segments: in no order.
         commits: how many were applied. metadata_updates: how many changes of metadata were among them.
-        rebuilding: whether a rebuild is under way, so that the head's rows and chunks must keep their places; the Sealer's to set.
+        sealing: whether a rebuild of chunks of the head is under way, so that its rows and chunks must keep their places.
+        rebuilding: whether one of segments is. Both are the Sealer's to set.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Partition:
         self.metadata = MetadataIndex() if metadata is None else metadata
         self.head = Head(dimension)
         self.segments = tuple(segments)
-        self.rebuilding = False
+        self.sealing = self.rebuilding = False
         self.commits = self.metadata_updates = 0
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class Partition:
         if prepared is not None:
             self.metadata = prepared
         self.commits += 1
-        if not self.rebuilding:
+        if not self.sealing:
             self.head.compact()
 
     def _move(self, change: Change) -> None:

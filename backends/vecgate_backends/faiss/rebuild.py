@@ -75,19 +75,22 @@ class Rebuild:
         return np.sort(np.concatenate(died))
 
 
-def choose_rebuild(
-    head: Head, segments: Sequence[Segment], seal_threshold: int, index: IndexConfig | None
-) -> Rebuild | None:
-    """Return the most urgent rebuild of a partition, or None; a full head comes first, because searches pay for it.
+def choose_seal(head: Head, seal_threshold: int) -> Rebuild | None:
+    """Return what makes a segment of the oldest rows of a head that has as many as make it full, or None.
+
+    A head that grew further meanwhile becomes several segments: of few rows a graph is built faster than of many, and searches wait for it.
+    """
+    return Rebuild(head.close_chunks(seal_threshold), ()) if head.live >= seal_threshold else None
+
+
+def choose_rebuild(segments: Sequence[Segment], seal_threshold: int, index: IndexConfig | None) -> Rebuild | None:
+    """Return the most urgent rebuild of the segments of a partition, or None.
 
     Args:
-        head: its exact part.
-        segments: the others.
+        segments: all of them.
         seal_threshold: rows that make the head full.
         index: what the collection is to be searched by; None for the default.
     """
-    if head.live >= seal_threshold:
-        return Rebuild(head.close_chunks(), ())
     for segment in segments:
         if segment.block.dead > DEAD_SHARE * len(segment.block) or is_outdated(segment, index):
             return Rebuild((), (segment,))
@@ -117,7 +120,7 @@ def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | Non
     for position, segment in enumerate(ordered):
         smaller = head.live + sum(len(other.block) for other in ordered[position + 1 :])
         if smaller and smaller >= QUIET_SHARE * len(segment.block):
-            return Rebuild(head.close_chunks() if head.live else (), tuple(ordered[position:]))
+            return Rebuild(head.close_chunks(head.live) if head.live else (), tuple(ordered[position:]))
     return None
 
 

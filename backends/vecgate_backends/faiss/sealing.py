@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecgate_backends.errors import VecgateError
-from vecgate_backends.faiss.building_queue import BuildingQueue, BuildOrders, Urgency
+from vecgate_backends.faiss.building_queue import BuildOrders, Urgency
 from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.operations import ReplaceSegments
 from vecgate_backends.faiss.partition import Partition
-from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_quiet_merge, choose_rebuild
+from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_quiet_merge, choose_rebuild, choose_seal
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import segment_path
+from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.records import CollectionSpec
 
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 CONSIDERED_AT_ONCE = 16
 """Partitions looked at before searches have their turn, about 1 ms where each of them begins to be built anew."""
+HEAD_LIMIT = 4
+"""Times the rows that make a head full, from which on writers wait for the seal: what searches compare exactly is bounded, and no faster
+writing can be kept up anyway."""
 RETRY_SECONDS = 30.0
 """How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower. Then it is tried again."""
 
@@ -53,33 +57,47 @@ class Sealer:
         directory: Path,
         writer: GroupCommitWriter,
         settings: SealSettings,
-        builders: BuildingQueue,
+        threads: Threads,
     ) -> None:
         self._spec = spec
         self._directory = directory
         self._writer = writer
         self._settings = settings
-        self._orders = BuildOrders(builders)
+        self._seals = BuildOrders(threads.sealers)
+        self._rebuilds = BuildOrders(threads.builders)
+        self._heads_change = asyncio.Event()
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
         self._resume_at = 0.0
 
     def consider(self, partition: Partition) -> None:
-        """Begin a rebuild of the partition if one is due and none is under way; called whenever it has changed."""
+        """Begin what is due of the partition and not under way, of its head and of its segments; called whenever it has changed."""
+        self._heads_change.set()
         if partition.namespace in self._pauses:
             self._pauses.pop(partition.namespace).cancel()
-        if partition.rebuilding or self._stopped.is_set():
+        if (partition.sealing and partition.rebuilding) or self._stopped.is_set():
             return
         failed = self._resume_at - asyncio.get_running_loop().time()
         if failed > 0:
             self._come_back(partition, failed, self.consider)
             return
-        rebuild = choose_rebuild(partition.head, partition.segments, self._settings.threshold, self._spec.index)
-        if rebuild is not None:
+        if not partition.sealing and (seal := choose_seal(partition.head, self._settings.threshold)):
+            self._begin(partition, seal)
+        if not partition.rebuilding and (
+            rebuild := choose_rebuild(partition.segments, self._settings.threshold, self._spec.index)
+        ):
             self._begin(partition, rebuild)
-        elif partition.segments and self._settings.quiet_seconds:
+        if partition.segments and self._settings.quiet_seconds and not (partition.sealing or partition.rebuilding):
             self._come_back(partition, self._settings.quiet_seconds, self._merge_quiet)
+
+    async def wait_for_room(self, partition: Partition) -> None:
+        """Hold a writer back while the head has HEAD_LIMIT times the rows that make it full, unless it cannot be sealed now."""
+        while partition.head.live >= HEAD_LIMIT * self._settings.threshold and not self._stopped.is_set():
+            if asyncio.get_running_loop().time() < self._resume_at:
+                return
+            self._heads_change.clear()
+            await self._heads_change.wait()
 
     async def follow(self, spec: CollectionSpec, partitions: Sequence[Partition]) -> None:
         """Take over other settings of the index, and begin to build anew what was built with others."""
@@ -104,7 +122,8 @@ class Sealer:
             self._begin(partition, merge)
 
     def _begin(self, partition: Partition, rebuild: Rebuild) -> None:
-        partition.rebuilding = True
+        partition.sealing |= bool(rebuild.head)
+        partition.rebuilding |= bool(rebuild.segments)
         task = asyncio.create_task(self._see_through(partition, rebuild))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -117,7 +136,9 @@ class Sealer:
     async def stop(self) -> None:
         """Give up what is under way; nothing is lost by it."""
         self._stopped.set()
-        self._orders.withdraw()
+        self._heads_change.set()
+        self._seals.withdraw()
+        self._rebuilds.withdraw()
         for pause in self._pauses.values():
             pause.cancel()
         self._pauses.clear()
@@ -126,7 +147,8 @@ class Sealer:
     async def _see_through(self, partition: Partition, rebuild: Rebuild) -> None:
         spec = self._spec
         try:
-            segment = await self._orders.run(
+            orders = self._rebuilds if rebuild.segments else self._seals
+            segment = await orders.run(
                 Urgency.REBUILD if rebuild.segments else Urgency.FULL_HEAD,
                 lambda: build_segment(rebuild, partition.namespace, spec, self._directory, self._stopped.is_set),
             )
@@ -140,13 +162,17 @@ class Sealer:
             logger.exception("a rebuild broke down")
             self._pause("unexpected")  # what Faiss raises has any type
         finally:
-            partition.rebuilding = False
-            partition.head.compact()  # what died meanwhile had to keep its place
+            if rebuild.segments:
+                partition.rebuilding = False
+            if rebuild.head:
+                partition.sealing = False
+                partition.head.compact()  # what died meanwhile had to keep its place
         self.consider(partition)
 
     def _pause(self, reason: str) -> None:
         logger.warning("cannot rebuild the index of collection %s (searches stay right): %s", self._spec.name, reason)
         self._resume_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+        self._heads_change.set()  # there is nothing to wait for
 
     async def _register(self, partition: Partition, rebuild: Rebuild, segment: Segment | None) -> None:
         """Commit the segment to the manifest; applying that commit publishes it."""

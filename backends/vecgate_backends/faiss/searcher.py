@@ -180,7 +180,7 @@ def _explain(plan: Plan, partition: Partition, starved: int) -> Explanation:
             "exact_records": exact,
             "walked_segments": sum(map(len, walks.values())),
             "starved_walks": starved,
-            "rebuild_under_way": partition.rebuilding,
+            "rebuild_under_way": partition.sealing or partition.rebuilding,
             **breadths,
         },
     )

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import faiss
+from threadpoolctl import threadpool_limits
 
 from vecgate_backends.faiss.building_queue import BuildingQueue
 
 BUILDING_NICENESS = 10
 """Beyond the others', of threads that build: they get what searches leave, about a tenth of a core that searches want too."""
+SEALING_NICENESS = 3
+"""The same of the thread that seals: searches are slower until it is done, and in the end writers wait for it. It gets half as much of a core
+as they do."""
 LARGEST_NICENESS = 19
 
 
@@ -24,33 +28,39 @@ class Threads:
 
     Attributes:
         searchers: long searches. search_threads: how many run side by side.
-        builders: rebuilds of the index and snapshots, one at a time.
+        sealers: full heads that become segments, one at a time.
+        builders: rebuilds of segments and snapshots, one at a time.
     """
 
     searchers: Executor
     search_threads: int
+    sealers: BuildingQueue
     builders: BuildingQueue
 
     @classmethod
     def start(cls, search_threads: int, build_threads: int) -> Threads:
         """Start them. Faiss counts its OpenMP threads for each thread that calls it, so each pool sets its own number."""
         faiss.omp_set_num_threads(1)  # the event loop's own short searches
+        # Searches run side by side. One that is spread over cores that others use waits for the last of its threads to be given one.
+        threadpool_limits(1, user_api="blas")
         return cls(
             ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
             search_threads,
-            BuildingQueue("vecgate-build", partial(_begin_building, build_threads)),
+            BuildingQueue("vecgate-seal", partial(_begin_building, build_threads, SEALING_NICENESS)),
+            BuildingQueue("vecgate-build", partial(_begin_building, build_threads, BUILDING_NICENESS)),
         )
 
     def stop(self) -> None:
         """Wait for what runs and end them."""
         self.searchers.shutdown()
+        self.sealers.stop()
         self.builders.stop()
 
 
-def _begin_building(threads: int) -> None:
+def _begin_building(threads: int, nicer: int) -> None:
     """Set up a thread that builds; those that Faiss starts for it inherit its niceness."""
     faiss.omp_set_num_threads(threads)
     if sys.platform == "linux":  # elsewhere niceness belongs to whole processes
         thread = threading.get_native_id()
-        niceness = os.getpriority(os.PRIO_PROCESS, thread) + BUILDING_NICENESS
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + nicer
         os.setpriority(os.PRIO_PROCESS, thread, min(niceness, LARGEST_NICENESS))

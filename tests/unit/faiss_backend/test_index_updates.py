@@ -255,7 +255,7 @@ async def test_a_build_that_was_under_way_is_followed_by_one_with_the_new_settin
     backend = await open_backend(seal_threshold=THRESHOLD)
     collection = await filled(backend, put, HnswIndex(), rows=0)
     await put(collection, IDS[:THRESHOLD], STORED[:THRESHOLD])
-    assert collection._partition("").rebuilding
+    assert collection._partition("").sealing
     await backend.update_collection("notes", IvfIndex())
     await backend.settle()
     assert indexes(collection) == [IvfIndex()]

@@ -8,6 +8,7 @@ import threading
 
 import faiss
 import pytest
+from threadpoolctl import threadpool_info
 
 from vecgate_backends.faiss.building_queue import Urgency
 from vecgate_backends.faiss.threads import BUILDING_NICENESS, LARGEST_NICENESS, Threads
@@ -27,6 +28,8 @@ def test_building_yields_to_searches() -> None:
             == min(usual + BUILDING_NICENESS, LARGEST_NICENESS)
             > usual
         )
+        sealing = threads.sealers.submit(Urgency.FULL_HEAD, niceness).result()
+        assert usual < sealing < usual + BUILDING_NICENESS
         assert threads.searchers.submit(niceness).result() == usual
     finally:
         threads.stop()
@@ -38,5 +41,15 @@ def test_each_pool_has_its_own_number_of_openmp_threads() -> None:
         assert threads.builders.submit(Urgency.REBUILD, faiss.omp_get_max_threads).result() == 3
         assert threads.searchers.submit(faiss.omp_get_max_threads).result() == 1
         assert faiss.omp_get_max_threads() == 1
+    finally:
+        threads.stop()
+
+
+def test_a_search_is_not_spread_over_cores_by_the_linear_algebra() -> None:
+    threads = Threads.start(2, 1)
+    try:
+        libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
+        assert libraries
+        assert {each["num_threads"] for each in libraries} == {1}
     finally:
         threads.stop()
