@@ -24,7 +24,7 @@ RESTED_SECONDS = QUIET_SECONDS + 2.0
 SHARES = 10_000
 """Values of the fields that filters select by: `random` is just that, `near` is how near a record is to ANCHOR among all."""
 ANCHOR = 0
-SETTLING_LIMIT = 1_800.0
+SETTLING_LIMIT = 7_200.0
 
 
 @dataclass(frozen=True, slots=True)

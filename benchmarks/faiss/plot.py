@@ -1,6 +1,6 @@
-"""How the cost of a collection grows with its records, drawn from the JSON of the rows `scale` and `million`.
+"""How the cost of a collection grows with its records, drawn from the JSON of the rows `scale` and `million-...`.
 
-python -m benchmarks.faiss.plot scale.json million.json --to benchmarks/faiss/scale.svg
+python -m benchmarks.faiss.plot scale.json million-hnsw.json million-sq8.json --to benchmarks/faiss/scale.svg
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.faiss.rows.scale import LINK_BYTES, VECTOR_BYTES
 
-ROWS = ("scale", "million")
+ROWS = ("scale", "million-hnsw", "million-sq8")
 LABEL = re.compile(r"(?P<kind>\w+), (?P<records>\d+): (?P<measure>.+)")
 
 Curve = Mapping[int, float]
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     measures = curves(json.loads(path.read_text(encoding="utf-8")) for path in options.json)
     if not measures:
-        parser.error("no figures of the rows scale and million in these files")
+        parser.error("no figures of the rows scale and million-... in these files")
     # The same figures are to give the same file.
     mpl.rcParams["svg.hashsalt"] = "vecgate"
     draw(measures).savefig(options.to, metadata={"Date": None})

@@ -16,7 +16,7 @@ ROWS: dict[str, Row[Bench]] = {
         upserts.BACKLOG,
         churn.ROW,
         scale.ROW,
-        scale.MILLION,
+        *scale.MILLIONS,
     )
 }
 """The rows by name, in the order they run."""
