@@ -172,6 +172,7 @@ class WrappingServer:
                         async for response in responses:
                             await context.write(self._checked(method.write(response)))
             except Exception as fault:  # noqa: BLE001  # as above
+                await requests.drop_rest()
                 await call.fail(fault)
             call.succeed()
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from typing_extensions import override
 
 Request = TypeVar("Request")
+
+QUIET_SECONDS = 0.1
+"""A client that sends nothing for so long is taken to have stopped."""
+LONGEST_SECONDS = 1.0
+"""How long one that goes on sending is heard out."""
 
 
 class StreamRequests(AsyncIterator[Request], Generic[Request]):
@@ -43,18 +49,36 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
 
     @override
     async def __anext__(self) -> Request:
-        if self._exhausted:
+        message = await self._message()
+        if message is None:
             raise StopAsyncIteration
+        return self._parse(message)
+
+    async def _message(self) -> bytes | None:
+        """Wait for the next message; None at the end, also when it is asked for again."""
+        if self._exhausted:
+            return None
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read())
             self._reads.add(self._reading)
             self._reading.add_done_callback(self._ended)
         await asyncio.wait({self._reading})
         message, self._reading = self._reading.result(), None
-        if not isinstance(message, bytes):
-            self._exhausted = True
-            raise StopAsyncIteration
-        return self._parse(message)
+        if isinstance(message, bytes):
+            return message
+        self._exhausted = True
+        return None
+
+    async def drop_rest(self) -> None:
+        """Read what is still being sent and drop it, until nothing comes for a moment.
+
+        To be called before a call is ended with a fault: a client in the middle of a message may take its end for a fault of its own
+        (Python's grpc.aio says INTERNAL), so that the status would be lost.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while await asyncio.wait_for(self._message(), QUIET_SECONDS) is not None:
+                    pass
 
     def _ended(self, reading: asyncio.Future[object]) -> None:
         self._reads.discard(reading)
