@@ -98,6 +98,22 @@ async def test_a_stop_after_close_ends_with_ok(writes: HeldWrites) -> None:
         await stopping
 
 
+@pytest.mark.parametrize("kind", ["open", "batch", "close"])
+async def test_nothing_may_come_after_close(kind: str, writes: HeldWrites, refusal: Any) -> None:
+    async with serving() as (_, stub):
+        writes.hold()
+        stream = StreamCall(stub)
+        await stream.open("notes")
+        await put_all(stream, "ab")
+        await stream.close()
+        await stream.send(**{kind: {}})
+        await asyncio.sleep(0.1)  # until it was read; no answer tells of it
+        writes.release()
+        refused = await refusal(stream.rest())
+        assert (refused.code, refused.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [kind])
+        assert stream.told.count("result") == 2
+
+
 async def test_what_was_read_and_takes_longer_than_the_grace_is_given_up(writes: HeldWrites, refusal: Any) -> None:
     async with serving() as (server, stub):
         writes.hold()

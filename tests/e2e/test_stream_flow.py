@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -245,17 +246,26 @@ async def test_a_narrow_window_still_takes_two_batches(writes: HeldWrites, monke
         assert list(dict.fromkeys(windows(stream))) == [100, 50, 25, 14]
 
 
-async def test_unchanged_text_is_not_encoded_again(worker: HeldWorker) -> None:
+async def test_unchanged_text_is_not_encoded_again(worker: HeldWorker, writes: HeldWrites) -> None:
     async with serving(MODEL_NOTES, models=held_models(worker, 100 * MAX_TOKENS)) as (_, stub):
-        for changed in ("one", "two"):
+        reused = []
+        for changing in ("new", "other"):
+            writes.hold()
             stream = StreamCall(stub)
             await stream.open("notes")
-            await stream.put([Record(id="same", text="same"), Record(id="changes", text=changed)])
-            result = await stream.result()
+            await stream.put([Record(id="first", text="first")])
+            await writes.begun.acquire()
+            await stream.put([vector_record("vector", 1, 0)])
+            await stream.put([Record(id="same", text="same"), Record(id="changing", text=changing)])
+            await until(partial(worker.read.__contains__, changing))
+            await asyncio.sleep(0.05)  # until that batch is ready, behind the write that is held
+            writes.release()
             await stream.close()
-            await stream.rest()
-        assert sorted(worker.read) == ["one", "same", "two"]
-        assert [each.encoded.reused for each in result.outcomes] == [True, False]
+            results = await stream.rest()
+            assert writes.written.pop() == ["vector", "same", "changing"]
+            reused.append([each.encoded.reused for result in results for each in result.outcomes])
+        assert sorted(worker.read) == ["first", "new", "other", "same"]
+        assert reused == [[False] * 4, [True, False, True, False]]
 
 
 async def test_text_that_is_too_long_fails_alone_unless_it_may_be_cut(worker: HeldWorker) -> None:

@@ -91,7 +91,7 @@ class StreamWindow:
     def refresh(self) -> None:
         """Follow a change of the size, or of what is under way."""
         size = self.size
-        if not self._records or (self._records < size.records and self._bytes < size.bytes):
+        if self._records < size.records and self._bytes < size.bytes:
             self._room.set()
         else:
             self._room.clear()
