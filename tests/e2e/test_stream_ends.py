@@ -187,7 +187,7 @@ async def test_a_fault_of_the_backend_ends_the_stream_after_the_batches_before_i
 @pytest.mark.parametrize("way", ["cancels", "disconnects"])
 async def test_a_client_that_vanishes_leaves_nothing_behind(way: str) -> None:
     worker = HeldWorker()
-    async with serving(MODEL_NOTES, models=held_models(worker), stream_window_records=6) as (server, _):
+    async with serving(MODEL_NOTES, models=held_models(worker), stream_window_records=48) as (server, _):
         before = asyncio.all_tasks()
         worker.hold()
         # Its own channel, which takes its connection along when it is closed.

@@ -92,3 +92,8 @@ class StreamCall:
         return max(
             (response.receipt.sequence for response in self.responses if response.HasField("receipt")), default=0
         )
+
+    @property
+    def windows(self) -> list[int]:
+        """The sizes that the stream was told, in records."""
+        return [response.window.records for response in self.responses if response.HasField("window")]

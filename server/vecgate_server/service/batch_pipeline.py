@@ -128,6 +128,7 @@ class BatchPipeline:
         prepared = UpsertBatch(batch.records, self._target, self._limits)
         turn = partial(self._turn.take, refused=partial(self._window.refuse, arrived))
         await TextVectors(self._models, self._target, CallClock(), turn).fill(prepared)
+        prepared.gather()  # while another batch is written
         return prepared
 
     async def _has_head(self) -> bool:

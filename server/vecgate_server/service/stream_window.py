@@ -11,6 +11,8 @@ from time import monotonic
 LONGEST_STAY_SECONDS = 10.0
 """How long a batch should be under way at most: half of the grace that calls get by default when the server stops, so that what was read
 is answered then; and what a client has to send again after a loss stays small."""
+FIRST_SHARE = 0.125
+"""Of what a stream may get, while nothing is known of how long its batches take."""
 NARROWING = 0.5
 WIDENING = 1.5
 SMALLEST_SHARE = 1 / 1024
@@ -27,13 +29,13 @@ class Amount:
 class StreamWindow:
     """The window of one stream.
 
-    It narrows when a batch finds the encoder full or is under way for too long, and widens again when batches are through soon. But two of its
+    It begins narrow, widens while batches are through soon, and narrows when one finds the encoder full or is under way for too long. But two of its
     batches fit into it however slow it is, so that one is prepared while the other is written; unless there are many streams,
     which have each other for that.
     """
 
     def __init__(self, windows: StreamWindows, changed: Callable[[], None]) -> None:
-        """Begin with all that the stream may get.
+        """Begin with nothing under way.
 
         Args:
             windows: those of the other streams.
@@ -41,7 +43,7 @@ class StreamWindow:
         """
         self._windows = windows
         self._changed = changed
-        self._share = 1.0
+        self._share = FIRST_SHARE
         self._narrowed = monotonic()
         self._batch = Amount(1, 1)  # the largest so far
         self._records = 0

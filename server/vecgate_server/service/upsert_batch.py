@@ -77,6 +77,13 @@ class UpsertBatch:
         self.model: ModelDescription | None = None
         self.searchable = False
         self.consistency_token = ""
+        self._gathered: RecordBatch | None = None
+
+    def gather(self) -> RecordBatch:
+        """Return the good records as columns; they must have their vectors. What is done here is not done again when they are written."""
+        if self._gathered is None:
+            self._gathered = self.intake.batch()
+        return self._gathered
 
     @property
     def failed(self) -> int:
@@ -98,7 +105,7 @@ async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget, cl
     """
     filled = [batch for batch in batches if batch.intake.good]
     if filled:
-        records = _joined([batch.intake.batch() for batch in filled])
+        records = _joined([batch.gather() for batch in filled])
         result = await clock.backend(
             target.located.collection.upsert(
                 target.namespace, records, mode=target.mode, acknowledgement=target.acknowledgement
