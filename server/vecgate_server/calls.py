@@ -167,16 +167,22 @@ class WrappingServer:
             requests = StreamRequests(context.read, partial(self._parsed, method), self._reads)
             try:
                 with self._admission.call():
-                    # Closed here and now, whatever ends the call: what it has under way ends with it.
-                    async with aclosing(method.behaviour(requests, context)) as responses:
-                        async for response in responses:
-                            await context.write(self._checked(method.write(response)))
+                    await self._converse(method, requests, context)
             except Exception as fault:  # noqa: BLE001  # as above
-                await requests.drop_rest()
                 await call.fail(fault)
             call.succeed()
 
         return answer
+
+    async def _converse(self, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
+        try:
+            # Closed here and now, whatever ends the call: what it has under way ends with it.
+            async with aclosing(method.behaviour(requests, context)) as responses:
+                async for response in responses:
+                    await context.write(self._checked(method.write(response)))
+        except Exception:
+            await requests.drop_rest()
+            raise
 
     def _parsed(self, method: _Method, request: bytes) -> Any:
         if len(request) > self._max_message_bytes:

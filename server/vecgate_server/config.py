@@ -55,7 +55,7 @@ class ServerSettings(Section):
 
 
 class LimitSettings(Section):
-    """What a request may ask for; GetServerInfo tells clients."""
+    """What a request may ask for; GetServerInfo tells clients, and a stream is told its window."""
 
     max_message_bytes: int = Field(
         default=67_108_864, ge=65_536, le=2_147_483_647, description="Bytes of one message in either direction."

@@ -77,8 +77,10 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_SECONDS):
-                while await asyncio.wait_for(self._message(), QUIET_SECONDS) is not None:
-                    pass
+                while True:
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        if await self._message() is None:
+                            return
 
     def _ended(self, reading: asyncio.Future[object]) -> None:
         self._reads.discard(reading)

@@ -15,7 +15,7 @@ from vecgate.v1.outcome_pb2 import TRUNCATION_POLICY_TRUNCATE
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.record_pb2 import Record
 from vecgate.v1.search_pb2 import Query, SearchRequest
-from vecgate_server.service import encoder_turn, stream_window
+from vecgate_server.service import encoder_patience, stream_window
 
 EVERYTHING = CountRequest(collection="notes")
 
@@ -32,7 +32,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> HeldWrites:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> HeldWorker:
-    monkeypatch.setattr(encoder_turn, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(encoder_patience, "LONGEST_PAUSE_SECONDS", 0.01)
     return HeldWorker()
 
 
@@ -64,9 +64,11 @@ async def test_a_full_encoder_slows_a_stream_and_neither_fails_it_nor_holds_up_a
         texts = [letter * MAX_TOKENS for letter in "abcdefghijkl"]
         for text in texts:
             await stream.put([Record(id=text, text=text)])
-        while len(stream.windows) < 2 or stream.received < len(texts):
+        # One in the model and four that wait; each of the following finds no place, until the window holds no more.
+        while stream.windows[-1] > 6 or stream.received < 9:
             await stream.read()
-        assert stream.windows == [100, 50]
+        assert stream.windows == [100, 50, 25, 12, 6]
+        assert stream.received == 9
         before = waiting_tokens(server)
         assert before <= 4 * MAX_TOKENS
         search = asyncio.ensure_future(stub.Search(SearchRequest(collection="notes", query=Query(text="query"))))
@@ -79,6 +81,7 @@ async def test_a_full_encoder_slows_a_stream_and_neither_fails_it_nor_holds_up_a
         results = await stream.rest()
         assert [[each.id for each in result.outcomes] for result in results] == [[text] for text in texts]
         assert not any(each.HasField("error") for result in results for each in result.outcomes)
+        assert stream.windows[-1] > 6
         assert (await stub.Count(EVERYTHING)).count == len(texts)
 
 

@@ -16,7 +16,7 @@ from vecgate.v1.ingest_pb2 import UpsertStreamBatch, UpsertStreamResult
 from vecgate_backends.errors import InvalidArgumentError, UnavailableError, VecgateError
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import Models
-from vecgate_server.service.encoder_turn import EncoderTurn
+from vecgate_server.service.encoder_patience import patiently
 from vecgate_server.service.stream_window import Amount, StreamWindow
 from vecgate_server.service.text_vectors import TextVectors
 from vecgate_server.service.upsert_batch import UpsertBatch, UpsertTarget, write_batches
@@ -74,7 +74,6 @@ class BatchPipeline:
         self._models = models
         self._limits = limits
         self._window = window
-        self._turn = EncoderTurn()
         self._clock = CallClock()
         self._queue: deque[_Underway] = deque()
         self._news = news
@@ -126,8 +125,8 @@ class BatchPipeline:
         except InvalidArgumentError as fault:
             return fault
         prepared = UpsertBatch(batch.records, self._target, self._limits)
-        turn = partial(self._turn.take, refused=partial(self._window.refuse, arrived))
-        await TextVectors(self._models, self._target, CallClock(), turn).fill(prepared)
+        ask = partial(patiently, refused=partial(self._window.refuse, arrived))
+        await TextVectors(self._models, self._target, CallClock(), ask).fill(prepared)
         prepared.gather()  # while another batch is written
         return prepared
 

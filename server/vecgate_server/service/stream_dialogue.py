@@ -22,8 +22,11 @@ from vecgate_server.deadline import margin
 from vecgate_server.draining import Draining, shutting_down
 from vecgate_server.service.batch_pipeline import BatchPipeline
 from vecgate_server.service.stream_window import Amount, StreamWindow
+from vecgate_server.stream_requests import LONGEST_SECONDS
 
 NOTHING = Amount(0, 0)
+ENDING_SHARE = 0.25
+"""Of a short grace, for the end of the stream itself."""
 
 
 class StreamDialogue:
@@ -166,7 +169,8 @@ class StreamDialogue:
             self._pipeline.close(shutting_down())
         self._news.set()
         left = self._draining.seconds_left
-        await asyncio.sleep(left - margin(left))
+        # The end takes a while too, if the client is still sending.
+        await asyncio.sleep(left - margin(left) - min(ENDING_SHARE * left, LONGEST_SECONDS))
 
 
 def _said(request: UpsertStreamRequest) -> str:

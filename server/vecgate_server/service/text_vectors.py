@@ -37,7 +37,7 @@ Encode: TypeAlias = Callable[[], Awaitable[Encoding]]
 
 
 async def at_once(encode: Encode) -> Encoding:
-    """Ask the encoder now; it refuses if it is busy."""
+    """Ask the encoder once; it refuses if it is busy."""
     return await encode()
 
 
@@ -46,13 +46,13 @@ class TextVectors:
     """Gives the records of a batch that have text alone their vectors.
 
     Attributes:
-        turn: when the encoder is asked, and what is done if it is busy.
+        ask: asks the encoder, and decides what is done if it is busy.
     """
 
     models: Models
     target: UpsertTarget
     clock: CallClock
-    turn: Callable[[Encode], Awaitable[Encoding]] = at_once
+    ask: Callable[[Encode], Awaitable[Encoding]] = at_once
 
     async def fill(self, batch: UpsertBatch) -> None:
         """Give `batch` vectors or faults for all texts without one, and note which model made them and how each text was read.
@@ -120,7 +120,7 @@ class TextVectors:
         intake, long_text, spec = batch.intake, self.target.long_text, self.target.located.spec
         encoder = await bound_encoder(self.models, spec)
         rows, texts = intake.to_encode, intake.texts_to_encode()
-        encoding = await self.turn(partial(encoder.encode, texts, Role.DOCUMENT, long_text=long_text))
+        encoding = await self.ask(partial(encoder.encode, texts, Role.DOCUMENT, long_text=long_text))
         self.clock.encoding = encoding.timings
         batch.model = encoder.description
         stamps = await self._stamps(encoding, texts, encoder.description.fingerprint)
