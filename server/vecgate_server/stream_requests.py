@@ -72,8 +72,8 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
     async def drop_rest(self) -> None:
         """Read what is still being sent and drop it, until nothing comes for a moment.
 
-        To be called before a call is ended with a fault: a client in the middle of a message may take its end for a fault of its own
-        (Python's grpc.aio says INTERNAL), so that the status would be lost.
+        To be called before a call is ended with a fault: to a client that sends at the moment of the end, its library may tell a fault of
+        its own (Python's grpc.aio says INTERNAL), so that the status would be lost.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_SECONDS):

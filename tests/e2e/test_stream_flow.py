@@ -63,6 +63,23 @@ async def test_a_sender_that_ignores_the_window_is_held(limit: Any, writes: Held
         assert (await stub.Count(EVERYTHING)).count == 200
 
 
+async def test_batches_without_records_are_held_too(writes: HeldWrites) -> None:
+    writes.hold()
+    async with serving(stream_window_records=10) as (_, stub):
+        stream = StreamCall(stub)
+        await stream.open("notes")
+        await stream.put([vector_record("a", 1, 0)])
+        for _ in range(100):
+            await stream.put([])
+        while stream.received < 10:
+            await stream.read()
+        await asyncio.sleep(0.2)  # for what should not come
+        writes.release()
+        await stream.close()
+        assert len(await stream.rest()) == 101
+        assert most_in_hand(stream) == 10
+
+
 async def test_batches_larger_than_the_window_go_one_by_one() -> None:
     async with serving(stream_window_records=2, stream_window_bytes=1) as (_, stub):
         stream = StreamCall(stub)
@@ -104,12 +121,13 @@ async def test_batches_that_come_during_a_write_are_written_together_and_each_ha
         await stream.put([])
         await stream.put([vector_record("", 1, 0)])
         await stream.put([vector_record("a", 1, 0), vector_record("d", 1, 0)])
-        while stream.received < 6:
+        await stream.put([vector_record("there", 1, 0)])
+        while stream.received < 7:
             await stream.read()
         writes.release()
         await stream.close()
         results = await stream.rest()
-        assert writes.written == [["there"], ["first"], ["a", "there", "c", "a", "d"]]
+        assert writes.written == [["there"], ["first"], ["a", "there", "c", "a", "d", "there"]]
         assert [[outcome.error.reason for outcome in result.outcomes] for result in results] == [
             [""],
             ["", "RECORD_EXISTS"],
@@ -117,8 +135,11 @@ async def test_batches_that_come_during_a_write_are_written_together_and_each_ha
             [],
             ["INVALID_ARGUMENT"],
             ["RECORD_EXISTS", ""],
+            ["RECORD_EXISTS"],
         ]
-        assert [bool(result.consistency_token) for result in results] == [True, True, True, False, False, True]
+        tokens = [bool(result.consistency_token) for result in results]
+        assert tokens == [True, True, True, False, False, True, False]
+        assert [result.searchable for result in results] == tokens
 
 
 async def test_a_write_takes_no_more_than_a_commit(writes: HeldWrites) -> None:

@@ -164,10 +164,10 @@ async def test_a_kill_loses_nothing_acknowledged_and_the_next_stream_goes_on(sta
             server.kill()
             with pytest.raises(grpc.aio.AioRpcError) as gone:
                 await streaming
-            # What grpc.aio says if it was in the middle of a message.
-            in_a_message = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+            # What grpc.aio may say to who sends at that moment.
+            while_sending = (grpc.StatusCode.INTERNAL, "Internal error from Core")
             said = (gone.value.code(), gone.value.details())
-            assert said[0] is grpc.StatusCode.UNAVAILABLE or said == in_a_message
+            assert said[0] is grpc.StatusCode.UNAVAILABLE or said == while_sending
         server = start_server(settings(tmp_path))
         async with connected(server.address) as stub:
             await corpus.check(stub, beyond=10)

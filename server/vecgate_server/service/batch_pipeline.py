@@ -86,7 +86,8 @@ class BatchPipeline:
 
     def put(self, batch: UpsertStreamBatch) -> None:
         """Take the next batch and begin to prepare it."""
-        amount = Amount(len(batch.records), batch.ByteSize())
+        # One without records takes memory too.
+        amount = Amount(max(1, len(batch.records)), batch.ByteSize())
         self._window.take(amount)
         arrived = monotonic()
         preparing = asyncio.create_task(self._prepare(batch, arrived))
