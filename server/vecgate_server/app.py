@@ -26,6 +26,7 @@ from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
+from vecgate_server.draining import Draining
 from vecgate_server.encoders.base import Models
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.metrics import MetricsEndpoint
@@ -38,6 +39,7 @@ from vecgate_server.service.rerank import RerankHandlers
 from vecgate_server.service.search import SearchHandlers
 from vecgate_server.service.search_batch import SearchBatchHandlers
 from vecgate_server.service.servicer import Handlers, VectorSearchService
+from vecgate_server.service.upsert_stream import UpsertStreamHandlers
 from vecgate_server.service.write import WriteHandlers
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_name
@@ -76,6 +78,7 @@ class Server:
         self.address = ""
         self._models = models or models_of(settings)
         self._directory = Directory(_backends(settings), settings.default_backend_name)
+        self._draining = Draining()
         self._admission = Admission(settings.limits.max_concurrent_calls, lambda: self._directory.progress)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
         self._health = HealthService(services)
@@ -147,10 +150,12 @@ class Server:
         Args:
             grace: seconds; None means that of the settings.
         """
+        grace = self._settings.server.shutdown_grace_seconds if grace is None else grace
         self._health.drain()
+        self._draining.begin(grace)
         # While gRPC itself stops, it answers new calls with CANCELLED, which clients must not retry. So it stops last: until
         # then new calls get UNAVAILABLE.
-        drained = await self._admission.drain(self._settings.server.shutdown_grace_seconds if grace is None else grace)
+        drained = await self._admission.drain(grace)
         if self._monitoring:
             self._monitoring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -189,6 +194,7 @@ class Server:
         return Handlers(
             encode=EncodeHandlers(models, limits),
             write=WriteHandlers(directory, models, limits),
+            upsert_stream=UpsertStreamHandlers(directory, models, limits, self._draining),
             search=SearchHandlers(directory, models, limits),
             search_batch=SearchBatchHandlers(directory, models, limits),
             rerank=RerankHandlers(models, limits),

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from secrets import token_hex
 from typing import Any, Never, TypeAlias, cast
 
@@ -25,14 +26,10 @@ from grpc_status import rpc_status
 
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
 from vecgate_server.deadline import set_seconds_left
-from vecgate_server.errors import (
-    RequestTooLargeError,
-    ResponseTooLargeError,
-    ShuttingDownError,
-    StartingError,
-    TooManyCallsError,
-)
+from vecgate_server.draining import shutting_down
+from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError, StartingError, TooManyCallsError
 from vecgate_server.status import internal_status, status_message
+from vecgate_server.stream_requests import StreamRequests
 from vecgate_server.telemetry import CallClock, request_id
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -76,7 +73,7 @@ class Admission:
             told = self._progress()
             raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)
         if self.phase is Phase.DRAINING:
-            raise ShuttingDownError("the server is shutting down", retry_after=RETRY_SECONDS)
+            raise shutting_down()
         if self._in_hand >= self._limit:
             raise TooManyCallsError(
                 f"{self._in_hand} calls are in hand; limits.max_concurrent_calls is {self._limit}",
@@ -135,6 +132,7 @@ class WrappingServer:
         self._server = server
         self._admission = admission
         self._max_message_bytes = max_message_bytes
+        self._reads: set[asyncio.Future[object]] = set()
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Leave out: they are the same handlers for a search by name, which gRPC begins only after the registered ones."""
@@ -164,17 +162,27 @@ class WrappingServer:
         return answer
 
     def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
-        async def answer(requests: AsyncIterator[bytes], context: Context) -> None:
+        async def answer(_: AsyncIterator[bytes], context: Context) -> None:
             call = _Call(method.name, context)
+            requests = StreamRequests(context.read, partial(self._parsed, method), self._reads)
             try:
                 with self._admission.call():
-                    async for response in method.behaviour(self._each_parsed(method, requests), context):
-                        await context.write(self._checked(method.write(response)))
+                    await self._converse(method, requests, context)
             except Exception as fault:  # noqa: BLE001  # as above
                 await call.fail(fault)
             call.succeed()
 
         return answer
+
+    async def _converse(self, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
+        try:
+            # Closed here and now, whatever ends the call: what it has under way ends with it.
+            async with aclosing(method.behaviour(requests, context)) as responses:
+                async for response in responses:
+                    await context.write(self._checked(method.write(response)))
+        except Exception:
+            await requests.drop_rest()
+            raise
 
     def _parsed(self, method: _Method, request: bytes) -> Any:
         if len(request) > self._max_message_bytes:
@@ -188,10 +196,6 @@ class WrappingServer:
             raise InvalidArgumentError(
                 "the request is no valid message of this method; strings must be UTF-8"
             ) from None
-
-    async def _each_parsed(self, method: _Method, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield self._parsed(method, request)
 
     def _checked(self, response: bytes) -> bytes:
         if len(response) > self._max_message_bytes:

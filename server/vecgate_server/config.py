@@ -55,7 +55,7 @@ class ServerSettings(Section):
 
 
 class LimitSettings(Section):
-    """What a request may ask for; GetServerInfo tells clients."""
+    """What a request may ask for; GetServerInfo tells clients, and a stream is told its window."""
 
     max_message_bytes: int = Field(
         default=67_108_864, ge=65_536, le=2_147_483_647, description="Bytes of one message in either direction."
@@ -80,6 +80,15 @@ class LimitSettings(Section):
     )
     max_concurrent_calls: int = Field(
         default=512, ge=1, le=1_000_000, description="Calls in hand at once; more are refused with a time to come back."
+    )
+    stream_window_records: int = Field(
+        default=8_192,
+        ge=1,
+        le=100_000_000,
+        description="Records that all open UpsertStreams together may have under way.",
+    )
+    stream_window_bytes: int = Field(
+        default=67_108_864, ge=1, le=2**40, description="Bytes that all open UpsertStreams together may have under way."
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from typing_extensions import override
+from faults.held_worker import MAX_TOKENS, HeldWorker, held_models, until, waiting_tokens
 
 from vecgate.v1.collection_pb2 import CreateCollectionRequest
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, ROLE_QUERY, EncodeRequest
@@ -27,103 +25,19 @@ from vecgate.v1.vector_pb2 import Vector
 from vecgate.v1.write_pb2 import UpsertRequest
 from vecgate_server.app import Server
 from vecgate_server.config import Settings
-from vecgate_server.encoders.base import ModelDescription, ModelState, Role
-from vecgate_server.encoders.models import ModelPool
-from vecgate_server.encoders.runtime import Worker
-from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
-from vecgate_server.encoders.tokenized_text import TokenizedText
-from vecgate_server.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub
 
-MAX_TOKENS = 8
 # As many characters as the pool takes for MAX_TOKENS tokens.
 WORDS = [letter * 4 * MAX_TOKENS for letter in "abcdefghijklm"]
-
-
-class HeldWorker(Worker):
-    """A model of one token a letter, that answers (1, 0), can be held inside its forward pass, and fails to load on demand."""
-
-    state = ModelState.READY
-    detail = ""
-    restarts = 0
-    memory_bytes = 0
-
-    def __init__(self) -> None:
-        self.fingerprint = "sha256:0"
-        self.failing_loads = 0
-        self.entered = threading.Semaphore(0)
-        self.read: list[str] = []
-        self._released = threading.Event()
-        self._released.set()
-
-    @override
-    def load(self) -> None:
-        if self.failing_loads:
-            self.failing_loads -= 1
-            raise ModelUnavailableError("model held lies on a disk that is not mounted")
-
-    @override
-    def close(self) -> None:
-        self.release()
-
-    def hold(self) -> None:
-        self.entered = threading.Semaphore(0)
-        self._released.clear()
-
-    def release(self) -> None:
-        self._released.set()
-
-    @property
-    @override
-    def description(self) -> ModelDescription:
-        return ModelDescription("held", self.fingerprint, 2, MAX_TOKENS, "", "", True, "held", "test")
-
-    @property
-    @override
-    def concurrent(self) -> bool:
-        return False
-
-    @property
-    @override
-    def tokenizer(self) -> HeldWorker:
-        return self
-
-    def tokenize_pairs(self, query: str, texts: Sequence[str]) -> list[TokenizedText]:
-        return self.tokenize([query + text for text in texts], Role.QUERY)
-
-    def tokenize(self, texts: Sequence[str], role: Role) -> list[TokenizedText]:  # noqa: ARG002  # one reading for all
-        letters = [np.array([ord(letter) for letter in text], np.int32) for text in texts]
-        return [TokenizedText(ids[:MAX_TOKENS], np.zeros_like(ids[:MAX_TOKENS]), len(ids)) for ids in letters]
-
-    @override
-    def forward(self, batch: Sequence[TokenizedText], role: Role) -> asyncio.Future[NDArray[np.float32]]:
-        return asyncio.get_running_loop().run_in_executor(None, self.run, batch, role)
-
-    def run(self, batch: Sequence[TokenizedText], role: Role) -> NDArray[np.float32]:  # noqa: ARG002  # one answer for all
-        self.read += ["".join(map(chr, text.token_ids)) for text in batch]
-        self.entered.release()
-        assert self._released.wait(60)
-        return np.tile(np.array([1, 0], np.float32), (len(batch), 1))
 
 
 @asynccontextmanager
 async def serving(worker: HeldWorker) -> AsyncIterator[tuple[Server, VectorSearchServiceAsyncStub]]:
     settings = {"server": {"port": 0, "shutdown_grace_seconds": 0}, "backends": {"memory": {"kind": "memory"}}}
-    models = ModelPool(
-        EncoderSettings(
-            default="held",
-            models=(ModelSettings("held"),),
-            preload=(),
-            micro_batch_tokens=MAX_TOKENS,
-            queue_tokens=4 * MAX_TOKENS,
-            cache_mib=0,
-        ),
-        start=lambda *_: worker,
-    )
     async with (
-        Server(Settings.model_validate(settings), models=models) as server,
+        Server(Settings.model_validate(settings), models=held_models(worker)) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield server, VectorSearchServiceStub(channel)
@@ -134,25 +48,8 @@ def worker() -> HeldWorker:
     return HeldWorker()
 
 
-async def entered(worker: HeldWorker) -> None:
-    """Wait until the worker is inside the model."""
-    assert await asyncio.to_thread(worker.entered.acquire, timeout=60)
-
-
 def encode(*texts: str, role: Any = ROLE_DOCUMENT) -> EncodeRequest:
     return EncodeRequest(texts=texts, role=role)
-
-
-def waiting_tokens(server: Server) -> int:
-    (model,) = server._models.statuses()
-    return sum(model.counters.waiting_tokens.values())
-
-
-async def until(condition: Any) -> None:
-    """Yield to the loop until something holds; the test's own timeout ends a wait in vain."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0)
 
 
 async def test_a_full_document_queue_is_told_with_a_time_to_come_back_and_queries_still_pass(
@@ -162,7 +59,7 @@ async def test_a_full_document_queue_is_told_with_a_time_to_come_back_and_querie
         await stub.CreateCollection(CreateCollectionRequest(name="a"))
         worker.hold()
         running = asyncio.ensure_future(stub.Encode(encode(WORDS[0])))
-        await entered(worker)
+        await worker.has_entered()
         waiting = asyncio.ensure_future(stub.Encode(encode(*WORDS[1:4])))
         await until(lambda: waiting_tokens(server) >= 3 * MAX_TOKENS)
         records = [Record(id=str(number), text=word[:MAX_TOKENS]) for number, word in enumerate(WORDS[:8])]
@@ -187,7 +84,7 @@ async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(worker
         await stub.Encode(encode("warm"))
         worker.hold()
         inside = stub.Encode(encode("inside"))
-        await entered(worker)
+        await worker.has_entered()
         leaves = stub.Encode(encode("leaves", "goes"))
         late = stub.Encode(encode("late", role=ROLE_QUERY), timeout=0.2)
         await until(lambda: waiting_tokens(server) >= len("leavesgoeslate"))
@@ -207,7 +104,7 @@ async def test_a_stop_while_the_encoder_is_full_ends_every_call(worker: HeldWork
         await stub.Encode(encode("warm"))
         worker.hold()
         calls = [asyncio.ensure_future(stub.Encode(encode(f"text {number}"))) for number in range(3)]
-        await entered(worker)
+        await worker.has_entered()
         stopping = asyncio.create_task(server.stop())
         refusals = [await refusal(call) for call in calls]
         assert {refused.code for refused in refusals} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}

@@ -27,7 +27,6 @@ from vecgate.v1.collection_pb2 import (
 )
 from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, ROLE_QUERY, EncodeRequest
 from vecgate.v1.filter_pb2 import Condition, Filter, IdList, Selector
-from vecgate.v1.ingest_pb2 import UpsertStreamRequest
 from vecgate.v1.metadata_pb2 import StringList, Value
 from vecgate.v1.model_pb2 import MODEL_STATE_AVAILABLE, MODEL_STATE_READY, ListModelsRequest
 from vecgate.v1.outcome_pb2 import TRUNCATION_POLICY_TRUNCATE
@@ -429,12 +428,6 @@ async def test_the_server_says_what_it_is(model_stub: VectorSearchServiceAsyncSt
     (faiss,) = info.backends
     assert (faiss.kind, faiss.healthy, faiss.capabilities.durable) == ("faiss", True, True)
     assert info.limits.max_top_k == 10_000
-
-
-async def test_methods_of_later_versions_say_so(model_stub: VectorSearchServiceAsyncStub, refusal: Any) -> None:
-    stream = model_stub.UpsertStream(iter([UpsertStreamRequest()]))
-    refused = await refusal(stream.read())
-    assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
 
 
 async def test_the_caller_s_request_id_comes_back(model_stub: VectorSearchServiceAsyncStub, refusal: Any) -> None:

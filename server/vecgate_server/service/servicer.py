@@ -19,7 +19,6 @@ from vecgate.v1 import (
     write_pb2,
 )
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceServicer
-from vecgate_server.errors import NotYetError
 from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
@@ -27,6 +26,7 @@ from vecgate_server.service.read import ReadHandlers
 from vecgate_server.service.rerank import RerankHandlers
 from vecgate_server.service.search import SearchHandlers
 from vecgate_server.service.search_batch import SearchBatchHandlers
+from vecgate_server.service.upsert_stream import UpsertStreamHandlers
 from vecgate_server.service.write import WriteHandlers
 
 Context = Any
@@ -39,6 +39,7 @@ class Handlers:
 
     encode: EncodeHandlers
     write: WriteHandlers
+    upsert_stream: UpsertStreamHandlers
     search: SearchHandlers
     search_batch: SearchBatchHandlers
     rerank: RerankHandlers
@@ -145,16 +146,4 @@ class VectorSearchService(VectorSearchServiceServicer):
     def UpsertStream(
         self, request_iterator: AsyncIterator[ingest_pb2.UpsertStreamRequest], context: Context
     ) -> AsyncIterator[ingest_pb2.UpsertStreamResponse]:
-        return _RefusedStream(request_iterator)
-
-
-class _RefusedStream(AsyncIterator[ingest_pb2.UpsertStreamResponse]):
-    """Refuses a call after its first message: a client that is still sending when its call ends may tell of that instead."""
-
-    def __init__(self, requests: AsyncIterator[ingest_pb2.UpsertStreamRequest]) -> None:
-        self._requests = requests
-
-    @override
-    async def __anext__(self) -> ingest_pb2.UpsertStreamResponse:
-        await anext(self._requests, None)
-        raise NotYetError("UpsertStream: this version has no bulk ingest; use Upsert")
+        return self._handlers.upsert_stream.upsert_stream(request_iterator)

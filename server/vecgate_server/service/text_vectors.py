@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from vecgate.v1.outcome_pb2 import EncodedText
-from vecgate.v1.write_pb2 import UpsertResponse
 from vecgate_backends.errors import PreconditionError, StorageCorruptError, VecgateError
 from vecgate_backends.records import Fields, FloatVector, Record
-from vecgate_server.directory import LocatedCollection
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
 from vecgate_server.service.encoding_stamp import TextReading, read_stamp, write_stamp
 from vecgate_server.service.model_rules import bound_encoder, bound_model, text_too_long
-from vecgate_server.service.record_intake import RecordIntake
+from vecgate_server.service.upsert_batch import UpsertBatch, UpsertTarget
 from vecgate_server.telemetry import CallClock
-from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire
+from vecgate_server.translate.outcomes import encoded_text_to_wire
 from vecgate_server.validate.vectors import encoded_faults
 
 logger = logging.getLogger(__name__)
@@ -33,35 +33,49 @@ STEP_COST = 400_000
 """What is digested in one step of the event loop, about 1 ms; in characters of text, each vector counting for VECTOR_COST."""
 VECTOR_COST = 2_000
 
+Encode: TypeAlias = Callable[[], Awaitable[Encoding]]
+
+
+async def at_once(encode: Encode) -> Encoding:
+    """Ask the encoder once; it refuses if it is busy."""
+    return await encode()
+
 
 @dataclass(frozen=True, slots=True)
 class TextVectors:
-    """Gives the records of one Upsert that have text alone their vectors."""
+    """Gives the records of a batch that have text alone their vectors.
+
+    Attributes:
+        ask: asks the encoder, and decides what is done if it is busy.
+    """
 
     models: Models
-    located: LocatedCollection
-    namespace: str
-    long_text: LongText
+    target: UpsertTarget
     clock: CallClock
+    ask: Callable[[Encode], Awaitable[Encoding]] = at_once
 
-    async def fill(self, intake: RecordIntake, response: UpsertResponse) -> None:
-        """Give `intake` vectors or faults for all of to_encode, and note in `response` which model and how each text was read.
+    async def fill(self, batch: UpsertBatch) -> None:
+        """Give `batch` vectors or faults for all texts without one, and note which model made them and how each text was read.
 
         Raises:
             EncoderBusyError, ModelUnavailableError: the texts cannot be encoded now.
             BackendUnavailableError: stored vectors cannot be read now.
         """
+        intake = batch.intake
+        if not intake.to_encode:
+            return
         try:
-            model = await bound_model(self.models, self.located.spec)
-            if self.located.capabilities.encoding_stamps:
-                await self._reuse(intake, response, model)
+            model = await bound_model(self.models, self.target.located.spec)
+            if self.target.located.capabilities.encoding_stamps:
+                await self._reuse(batch, model)
             if intake.to_encode:
-                await self._encode(intake, response)
+                await self._encode(batch)
         except PreconditionError as fault:  # of text alone: records with vectors go on
             intake.fail(dict.fromkeys(intake.to_encode, fault))
 
-    async def _reuse(self, intake: RecordIntake, response: UpsertResponse, model: ModelDescription) -> None:
+    async def _reuse(self, batch: UpsertBatch, model: ModelDescription) -> None:
         """Take the stored vectors whose stamps say that they are those of these texts."""
+        intake = batch.intake
         rows, ids, texts = intake.to_encode, intake.ids_to_encode(), intake.texts_to_encode()
         stored = await self._stored(ids)
         if not any(stored):
@@ -77,53 +91,55 @@ class TextVectors:
             reading = read_stamp(record.encoding_stamp, model.fingerprint, texts[at], record.vector)
             if reading is None:
                 continue
-            if reading.truncated and self.long_text is LongText.REFUSE:
+            if reading.truncated and self.target.long_text is LongText.REFUSE:
                 faults[row] = text_too_long(f"records[{row}].text", model)
                 continue
             taken.append(row)
             vectors.append(record.vector)
             stamps.append(record.encoding_stamp)
             read = EncodedText(tokens=reading.tokens, truncated=reading.truncated, reused=True)
-            response.outcomes[row].encoded.CopyFrom(read)
+            batch.outcomes[row].encoded.CopyFrom(read)
         intake.fail(faults)
         if taken:
             intake.take_vectors(taken, np.stack(vectors), stamps)
         if taken or faults:
-            response.model.CopyFrom(model_ref_to_wire(model))
+            batch.model = model
 
     async def _stored(self, ids: Sequence[str]) -> Sequence[Record | None]:
         try:
-            return await self.clock.backend(self.located.collection.get(self.namespace, ids, STORED_VECTOR))
+            collection = self.target.located.collection
+            return await self.clock.backend(collection.get(self.target.namespace, ids, STORED_VECTOR))
         except StorageCorruptError as damage:
             # What is about to be replaced need not be readable.
-            name = self.located.spec.name
+            name = self.target.located.spec.name
             logger.warning("collection %s: texts are encoded again, stored vectors cannot be read: %s", name, damage)
             return [None] * len(ids)
 
-    async def _encode(self, intake: RecordIntake, response: UpsertResponse) -> None:
+    async def _encode(self, batch: UpsertBatch) -> None:
         """Encode what is left."""
-        encoder = await bound_encoder(self.models, self.located.spec)
+        intake, long_text, spec = batch.intake, self.target.long_text, self.target.located.spec
+        encoder = await bound_encoder(self.models, spec)
         rows, texts = intake.to_encode, intake.texts_to_encode()
-        encoding = await encoder.encode(texts, Role.DOCUMENT, long_text=self.long_text)
+        encoding = await self.ask(partial(encoder.encode, texts, Role.DOCUMENT, long_text=long_text))
         self.clock.encoding = encoding.timings
-        response.model.CopyFrom(model_ref_to_wire(encoder.description))
+        batch.model = encoder.description
         stamps = await self._stamps(encoding, texts, encoder.description.fingerprint)
         intake.take_vectors(rows, encoding.vectors, stamps)
-        too_long = np.flatnonzero(encoding.truncated).tolist() if self.long_text is LongText.REFUSE else []
+        too_long = np.flatnonzero(encoding.truncated).tolist() if long_text is LongText.REFUSE else []
         refused: dict[int, VecgateError] = {
             rows[at]: text_too_long(f"records[{rows[at]}].text", encoder.description) for at in too_long
         }
         paths = [f"records[{row}].text" for row in rows]
-        zeros = encoded_faults(encoding.vectors, paths, self.located.spec.metric)
+        zeros = encoded_faults(encoding.vectors, paths, spec.metric)
         refused |= {rows[at]: fault for at, fault in zeros.items()}
         intake.fail(refused)
         for at, row in enumerate(rows):
             if row not in refused:
-                response.outcomes[row].encoded.CopyFrom(encoded_text_to_wire(encoding, at))
+                batch.outcomes[row].encoded.CopyFrom(encoded_text_to_wire(encoding, at))
 
     async def _stamps(self, encoding: Encoding, texts: Sequence[str], fingerprint: str) -> list[bytes]:
         stamps = [b""] * len(texts)
-        if self.located.capabilities.encoding_stamps:
+        if self.target.located.capabilities.encoding_stamps:
             async for at in _in_steps(texts):
                 reading = TextReading(int(encoding.tokens[at]), bool(encoding.truncated[at]))
                 stamps[at] = write_stamp(reading, fingerprint, texts[at], encoding.vectors[at])

@@ -166,7 +166,7 @@ class VectorSearchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpsertStream(self, request_iterator, context):
-        """UpsertStream is bulk ingest. UNIMPLEMENTED for now.
+        """UpsertStream is bulk ingest: numbered batches one way, receipts and results the other, in order, with flow control.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

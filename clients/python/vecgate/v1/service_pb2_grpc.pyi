@@ -50,7 +50,7 @@ class VectorSearchServiceStub:
     Upsert: _grpc.UnaryUnaryMultiCallable[_write_pb2.UpsertRequest, _write_pb2.UpsertResponse]
     """Upsert stores records, encoding their texts where no vector is given."""
     UpsertStream: _grpc.StreamStreamMultiCallable[_ingest_pb2.UpsertStreamRequest, _ingest_pb2.UpsertStreamResponse]
-    """UpsertStream is bulk ingest. UNIMPLEMENTED for now."""
+    """UpsertStream is bulk ingest: numbered batches one way, receipts and results the other, in order, with flow control."""
     UpdateMetadata: _grpc.UnaryUnaryMultiCallable[_write_pb2.UpdateMetadataRequest, _write_pb2.UpdateMetadataResponse]
     """UpdateMetadata sets or removes metadata fields; text and vectors stay."""
     Delete: _grpc.UnaryUnaryMultiCallable[_write_pb2.DeleteRequest, _write_pb2.DeleteResponse]
@@ -99,7 +99,7 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     Upsert: _aio.UnaryUnaryMultiCallable[_write_pb2.UpsertRequest, _write_pb2.UpsertResponse]  # type: ignore[assignment]
     """Upsert stores records, encoding their texts where no vector is given."""
     UpsertStream: _aio.StreamStreamMultiCallable[_ingest_pb2.UpsertStreamRequest, _ingest_pb2.UpsertStreamResponse]  # type: ignore[assignment]
-    """UpsertStream is bulk ingest. UNIMPLEMENTED for now."""
+    """UpsertStream is bulk ingest: numbered batches one way, receipts and results the other, in order, with flow control."""
     UpdateMetadata: _aio.UnaryUnaryMultiCallable[_write_pb2.UpdateMetadataRequest, _write_pb2.UpdateMetadataResponse]  # type: ignore[assignment]
     """UpdateMetadata sets or removes metadata fields; text and vectors stay."""
     Delete: _aio.UnaryUnaryMultiCallable[_write_pb2.DeleteRequest, _write_pb2.DeleteResponse]  # type: ignore[assignment]
@@ -163,7 +163,7 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ingest_pb2.UpsertStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.UpsertStreamResponse], _abc.AsyncIterator[_ingest_pb2.UpsertStreamResponse]]:
-        """UpsertStream is bulk ingest. UNIMPLEMENTED for now."""
+        """UpsertStream is bulk ingest: numbered batches one way, receipts and results the other, in order, with flow control."""
 
     @_abc_1.abstractmethod
     def UpdateMetadata(
