@@ -153,7 +153,6 @@ class FaissCollection:
     ) -> WriteResult:
         """Write records in the batch's order."""
         del acknowledgement  # both levels are the same here
-        self._require(None)
         expected = (len(batch.ids), self.spec.dimension)
         if batch.vectors.shape != expected:
             raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")

@@ -126,6 +126,7 @@ class BatchPipeline:
         except InvalidArgumentError as fault:
             return fault
         prepared = UpsertBatch(batch.records, self._target, self._limits)
+        await prepared.check()
         ask = partial(patiently, refused=partial(self._window.refuse, arrived))
         await TextVectors(self._models, self._target, CallClock(), ask).fill(prepared)
         prepared.gather()  # while another batch is written

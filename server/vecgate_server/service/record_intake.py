@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vecgate.v1.record_pb2 import Record
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
-from vecgate_backends.records import CollectionSpec, FloatMatrix, RecordBatch
+from vecgate_backends.records import CollectionSpec, FloatMatrix, Metadata, RecordBatch
 from vecgate_server.config import LimitSettings
 from vecgate_server.errors import CollectionUnboundError
 from vecgate_server.translate.metadata import metadata_from_wire
 from vecgate_server.validate import argument_rules, metadata_rules
 from vecgate_server.validate.vectors import read_vectors
 
+STEP_RECORDS = 64
+"""Records that are checked in one step of the event loop, about 0.5 ms; what else is called has its turn between two steps."""
+
 
 class RecordIntake:
-    """Checks records when it is made; then takes the vectors of encoded texts and the backend's verdicts.
+    """Checks records; then takes the vectors of encoded texts and the backend's verdicts.
 
     Attributes:
         faults: None or the fault of each record, in the request's order.
     """
 
     def __init__(self, records: Sequence[Record], spec: CollectionSpec, limits: LimitSettings) -> None:
-        self._records = records
+        """Begin with records that were not looked at: check() is to come first."""
+        self._records = list(records)  # a repeated field makes an object anew each time it is asked for one
         self._spec = spec
-        self.faults: list[VecgateError | None] = [_fault(record, row, limits) for row, record in enumerate(records)]
-        self._vectors: FloatMatrix = np.zeros((len(records), spec.dimension), np.float32)
-        self._take_given_vectors()
-        self._stamps = [b""] * len(records)
-        self._without_vector = [row for row in self.good if not records[row].HasField("vector")]
-        if spec.model is None:
+        self._limits = limits
+        self.faults: list[VecgateError | None] = [None] * len(self._records)
+        self._metadata: list[Metadata] = []
+        self._vectors: FloatMatrix = np.zeros((len(self._records), spec.dimension), np.float32)
+        self._stamps = [b""] * len(self._records)
+        self._without_vector: list[int] = []
+
+    async def check(self) -> None:
+        """Find the fault of each record, and read what is good."""
+        for begin in range(0, len(self._records), STEP_RECORDS):
+            if begin:
+                await asyncio.sleep(0)
+            self._check_rows(range(begin, min(begin + STEP_RECORDS, len(self._records))))
+        if self._spec.model is None:
             self._refuse_texts()
 
     @property
@@ -74,7 +87,7 @@ class RecordIntake:
             ids=[record.id for record in records],
             vectors=vectors,
             texts=[record.text if record.HasField("text") else None for record in records],
-            metadata=[metadata_from_wire(record.metadata) for record in records],
+            metadata=[self._metadata[row] for row in rows],
             encoding_stamps=[self._stamps[row] for row in rows] if any(self._stamps) else (),
         )
 
@@ -83,10 +96,18 @@ class RecordIntake:
         for row, error in zip(self.good, errors, strict=True):
             self.faults[row] = error
 
-    def _take_given_vectors(self) -> None:
-        rows = [row for row in self.good if self._records[row].HasField("vector")]
-        if not rows:
-            return
+    def _check_rows(self, rows: Sequence[int]) -> None:
+        with_vector = []
+        for row in rows:
+            record = self._records[row]
+            fault = self.faults[row] = _fault(record, row, self._limits)
+            self._metadata.append({} if fault else metadata_from_wire(record.metadata))
+            if fault is None:
+                (with_vector if record.HasField("vector") else self._without_vector).append(row)
+        if with_vector:
+            self._take_given_vectors(with_vector)
+
+    def _take_given_vectors(self, rows: Sequence[int]) -> None:
         matrix, faults = read_vectors(
             [self._records[row].vector for row in rows],
             [f"records[{row}].vector" for row in rows],

@@ -71,7 +71,7 @@ class UpsertBatch:
     """
 
     def __init__(self, records: Sequence[Record], target: UpsertTarget, limits: LimitSettings) -> None:
-        """Check the records, each for itself."""
+        """Begin with records that were not looked at: check() is to come first."""
         self.intake = RecordIntake(records, target.located.spec, limits)
         self.outcomes = [RecordOutcome(id=record.id) for record in records]
         self.model: ModelDescription | None = None
@@ -84,6 +84,10 @@ class UpsertBatch:
         if self._gathered is None:
             self._gathered = self.intake.batch()
         return self._gathered
+
+    async def check(self) -> None:
+        """Check the records, each for itself."""
+        await self.intake.check()
 
     @property
     def failed(self) -> int:

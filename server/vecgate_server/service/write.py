@@ -33,6 +33,7 @@ class WriteHandlers:
         argument_rules.batch(request.records, "records", self._limits.max_batch)
         target = await upsert_target(request, self._directory)
         batch = UpsertBatch(request.records, target, self._limits)
+        await batch.check()
         await TextVectors(self._models, target, clock).fill(batch)
         await write_batches([batch], target, clock)
         return wire.UpsertResponse(

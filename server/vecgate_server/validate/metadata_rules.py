@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp as WireTimestamp
@@ -34,18 +35,23 @@ def field_path(path: str, name: str) -> str:
 
 def field_name(name: str, path: str) -> str:
     """Check a field's name: 1 to 128 bytes of UTF-8, no control characters, no '"', no leading "$" or "__"."""
-    fault = ""
-    if not name:
-        fault = "a field needs a name"
-    elif len(name.encode()) > MAX_NAME_BYTES:
-        fault = f"the name has more than {MAX_NAME_BYTES} bytes"
-    elif name.startswith(("$", "__")):
-        fault = 'a name must not start with "$" or "__"'
-    elif '"' in name or CONTROL_CHARACTER.search(name):
-        fault = "a name must hold neither control characters nor '\"'"
+    fault = _name_fault(name)
     if fault:
         raise InvalidArgumentError.at(path, fault)
     return name
+
+
+@lru_cache(maxsize=1024)  # records have the same fields again and again
+def _name_fault(name: str) -> str:
+    if not name:
+        return "a field needs a name"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"the name has more than {MAX_NAME_BYTES} bytes"
+    if name.startswith(("$", "__")):
+        return 'a name must not start with "$" or "__"'
+    if '"' in name or CONTROL_CHARACTER.search(name):
+        return "a name must hold neither control characters nor '\"'"
+    return ""
 
 
 def value(message: Value, path: str) -> int:
@@ -70,12 +76,12 @@ def metadata(fields: Mapping[str, Value], path: str, limits: LimitSettings) -> N
             path, f"has {len(fields)} fields; limits.max_metadata_fields is {limits.max_metadata_fields}"
         )
     size = 0
-    for name in fields:
+    for name, message in fields.items():
         where = field_path(path, name)
         # A list has at least as many bytes as strings, so that one of millions need not be read to be refused.
-        least = size + len(fields[name].string_list_value.values)
+        least = size + (len(message.string_list_value.values) if message.HasField("string_list_value") else 0)
         if least <= limits.max_metadata_bytes:
-            least = size = size + len(field_name(name, where).encode()) + value(fields[name], where)
+            least = size = size + len(field_name(name, where).encode()) + value(message, where)
         if least > limits.max_metadata_bytes:
             raise LimitExceededError.at(
                 path, f"has {least} or more bytes; limits.max_metadata_bytes is {limits.max_metadata_bytes}"
@@ -83,6 +89,8 @@ def metadata(fields: Mapping[str, Value], path: str, limits: LimitSettings) -> N
 
 
 def _string(content: str, path: str) -> int:
+    if content.isascii() and content.isprintable():  # as most text is
+        return len(content)
     if _CONTROL_IN_TEXT.search(content):
         raise MetadataValueError.at(path, "must hold no control characters but tab, line feed and carriage return")
     return len(content.encode())
