@@ -97,7 +97,7 @@ class RecordIntake:
             self.faults[row] = error
 
     def _check_rows(self, rows: Sequence[int]) -> None:
-        with_vector = []
+        with_vector: list[int] = []
         for row in rows:
             record = self._records[row]
             fault = self.faults[row] = _fault(record, row, self._limits)
