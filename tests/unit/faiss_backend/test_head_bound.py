@@ -17,7 +17,7 @@ from vecgate_backends.errors import CollectionNotFoundError
 from vecgate_backends.faiss import FaissBackend, sealing
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.partition import Partition
-from vecgate_backends.faiss.rebuild import MERGED_SEGMENTS, Rebuild
+from vecgate_backends.faiss.rebuild import MERGED_SEGMENTS, Rebuild, build_segment
 from vecgate_backends.faiss.sealing import HEAD_LIMIT
 from vecgate_backends.records import CollectionSpec, Metric
 
@@ -30,12 +30,11 @@ THRESHOLD = 50
 def held_builds(monkeypatch: pytest.MonkeyPatch, which: Callable[[Rebuild], bool]) -> Iterator[threading.Event]:
     """Hold up these builds until the event is set, or the block ends."""
     go_on = threading.Event()
-    build = sealing.build_segment
 
     def held(rebuild: Rebuild, *arguments: Any) -> Any:
         if which(rebuild):
             go_on.wait()
-        return build(rebuild, *arguments)
+        return build_segment(rebuild, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(sealing, "build_segment", held)
