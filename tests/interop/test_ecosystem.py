@@ -1,6 +1,6 @@
-"""The store for LangChain, in that project's own standard tests and in ours, against a real server.
+"""The stores for LangChain and Haystack, in those projects' own standard tests and in ours, against a real server.
 
-It brings plugins for pytest and many packages, so it has an environment of its own, which `make test-interop` makes.
+Both bring plugins for pytest and many packages, so each has an environment of its own, which `make test-interop` makes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ STANDARD = {
         "TestEmbeddingsAlone": 3,
         "TestRetriever": 5,
     },
+    "haystack": {
+        "TestDocumentStore": 83,  # base and extended tests, and the five mixins about metadata
+        "TestDocumentStoreAsync": 44,
+    },
 }
 """How many standard tests there are, by the class that takes them over."""
 
@@ -41,6 +45,7 @@ def run_suite(project: str, address: str, report: Path) -> Counter[tuple[str, st
         env=os.environ
         | {
             "VECGATE_TEST_TARGET": address,
+            "HAYSTACK_TELEMETRY_ENABLED": "False",
             "LANGSMITH_TRACING": "false",
         },
         capture_output=True,
@@ -59,7 +64,7 @@ def run_suite(project: str, address: str, report: Path) -> Counter[tuple[str, st
     )
 
 
-@pytest.mark.parametrize("project", ["langchain"])
+@pytest.mark.parametrize("project", ["langchain", "haystack"])
 def test_a_project_accepts_its_store(project: str, model_server: Any, tmp_path: Path) -> None:
     counts = run_suite(project, model_server.address, tmp_path / "report.xml")
     assert {outcome for _, outcome in counts} == {"passed"}

@@ -1,4 +1,4 @@
-"""The store for LangChain is there when it is asked for, and not before."""
+"""The stores for LangChain and Haystack are there when they are asked for, and not before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_importing_the_client_imports_no_framework() -> None:
     assert done.stdout.split() == ["[]", "[]"], done.stderr
 
 
-@pytest.mark.parametrize(("package", "framework"), [("langchain", "langchain_core")])
+@pytest.mark.parametrize(("package", "framework"), [("langchain", "langchain_core"), ("haystack", "haystack")])
 def test_a_missing_framework_is_told_by_the_name_of_the_extra(package: str, framework: str) -> None:
     done = run(f"import sys; sys.modules[{framework!r}] = None\nimport vecgate.{package}")
     assert done.returncode == 1
