@@ -90,6 +90,14 @@ $(node_modules_ready): clients/node/package.json
 test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, npm) and run their tests; nothing is skipped
 	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
 
+# LangChain and Haystack each bring plugins for pytest and packages of their own.
+test-interop: .venv-langchain/ready .venv-haystack/ready
+.venv-langchain/ready .venv-haystack/ready: .venv-%/ready: tests/interop/ecosystem/%/requirements.txt pyproject.toml
+	@echo "Setting up .venv-$*, for that project's own standard tests."
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< --requirement $< --editable '.[$*]'
+	@touch $@
+
 test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals and merges, and check that nothing is lost (KILLS=1000)
 	@VECGATE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest tests/e2e/test_kill.py --log-cli-level=INFO $(PYTEST_ARGS)
 
@@ -115,4 +123,4 @@ build: $(READY) ## Build the wheel and the source distribution in dist/
 	@$(PIP_INSTALL) build && $(BIN)/python -m build --outdir dist .
 
 clean: ## Remove everything that was made here, the demo's data included
-	@rm -rf $(VENV) $(CHROMA) .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+# These run in environments of their own: see test_ecosystem.py.
+collect_ignore = ["ecosystem"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
