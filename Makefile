@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-hub bench-encoder bench-faiss build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-hub bench-encoder bench-faiss bench-ingest build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -115,6 +115,9 @@ $(CHROMA_READY):
 
 bench-faiss: $(READY) $(CHROMA_READY) ## Measure the Faiss backend through a server, against raw Faiss, an empty server and Chroma
 	@VECGATE_BENCH_CHROMA=$(CHROMA)/bin/python $(BIN)/python -m benchmarks.faiss $(BENCH_ARGS)
+
+bench-ingest: $(READY) ## Measure upsert_many() through a server, against a loop of upsert()
+	@$(BIN)/python -m benchmarks.ingest $(BENCH_ARGS)
 
 test-hub: $(READY) ## Download the four published models and a cross-encoder, and test them (gigabytes; needs a network)
 	@VECGATE_TEST_HUB=1 $(BIN)/python -m pytest -m hub $(PYTEST_ARGS)

@@ -22,6 +22,7 @@ REPLACEMENTS = (
     (r"\ban AsyncClient\b", "a Client"),
     (r"\bvecgate\.aio\b", "vecgate.client"),
     (r"\bopen_async_channel\b", "open_channel"),
+    (r"\basync_calls\b", "calls"),
     (r"\bgrpc\.aio\.AioRpcError\b", "grpc.RpcError"),
     (r"\bgrpc\.aio\b", "grpc"),
     (r"\basyncio\.sleep\b", "time.sleep"),

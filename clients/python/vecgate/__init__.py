@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         RecordFailure,
         StoredRecord,
         Timings,
+        UpsertProgress,
         UpsertResult,
     )
     from vecgate.search_results import Explanation, Match, RankedIds, Reranking, SearchBatchResult, SearchResult
@@ -145,6 +146,7 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "UpsertProgress",
     "UpsertResult",
     "VecgateError",
     "expression",
@@ -162,7 +164,7 @@ _NAMES_BY_MODULE = {
     "filters": "Filter expression field",
     "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex IvfIndex Record Rerank SearchOptions",
     "results": "ChangeResult Collection CollectionInfo CollectionListing Embeddings EncodedText FieldStats GetResult ModelRef "
-    "PairScores RecordFailure StoredRecord Timings UpsertResult",
+    "PairScores RecordFailure StoredRecord Timings UpsertProgress UpsertResult",
     "search_results": "Explanation Match RankedIds Reranking SearchBatchResult SearchResult",
     "server_info": "BackendInfo Capabilities Limits ModelInfo ModelKind ModelState ServerInfo ServingStatus",
     "timestamps": "Timestamp",

@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import grpc
@@ -149,11 +150,19 @@ def open_async_channel(target: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
 
 
-def pauses(random_fraction: Callable[[], float] = random.random) -> Iterator[float]:
-    """Yield the seconds to wait before each further attempt: exponential, with jitter of a fifth either way."""
-    for attempt in range(MAX_ATTEMPTS - 1):
-        backoff = min(INITIAL_BACKOFF_S * BACKOFF_MULTIPLIER**attempt, MAX_BACKOFF_S)
+def pauses(
+    random_fraction: Callable[[], float] = random.random, *, attempts: int | None = MAX_ATTEMPTS - 1
+) -> Iterator[float]:
+    """Yield the seconds to wait before each further attempt: exponential, with jitter of a fifth either way.
+
+    Args:
+        random_fraction: 0 to 1, for the jitter.
+        attempts: how many there are; None: without end.
+    """
+    backoff = INITIAL_BACKOFF_S
+    for _ in count() if attempts is None else range(attempts):
         yield backoff * (0.8 + 0.4 * random_fraction())
+        backoff = min(backoff * BACKOFF_MULTIPLIER, MAX_BACKOFF_S)
 
 
 def pause_before_retry(

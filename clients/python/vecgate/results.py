@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vecgate.errors import VecgateError
+from vecgate.errors import UnknownError, VecgateError
 from vecgate.records import IndexConfig, MetadataValue, Metric
 from vecgate.timestamps import Timestamp
 
@@ -121,8 +121,9 @@ class UpsertResult:
         reused: how many texts were not encoded, because the server had their vectors already: those stored unchanged above all.
         searchable: whether a search sees them all now.
         consistency_token: a read that carries it sees this write; "" if nothing was sent.
-        model: what encoded the texts, now or when a reused vector was made; None if no text needed a vector.
-        timings: where the time went, summed over the requests that were needed.
+        model: what encoded the texts, now or when a reused vector was made; None if no text needed a vector, or from upsert_many().
+        timings: where the time went, summed over the requests that were needed; upsert_many() is not told.
+        failed: how many were not stored; more than there are `failures` if those were handed to on_progress.
     """
 
     stored: int
@@ -134,6 +135,7 @@ class UpsertResult:
     consistency_token: str
     model: ModelRef | None
     timings: Timings
+    failed: int = 0
 
     def raise_for_failures(self) -> None:
         """Do nothing if every record was stored.
@@ -143,6 +145,31 @@ class UpsertResult:
         """
         for failure in self.failures:
             raise failure.error
+        if self.failed:
+            raise UnknownError(f"{self.failed} records were not stored; on_progress was told which, and why")
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertProgress:
+    """How far an upsert_many() is, as on_progress is told after each batch.
+
+    Attributes:
+        sent: records sent so far.
+        finished: records whose fate is known, from the beginning without a gap: what a checkpoint may remember.
+        stored: how many of them were stored.
+        failures: those of them that were not, in order, since the last call.
+        reused: texts so far that were not encoded, because the server had their vectors already.
+        truncated: ids of texts that were cut, since the last call.
+        reconnects: how often the stream broke off or was handed over, and was taken up again.
+    """
+
+    sent: int
+    finished: int
+    stored: int
+    failures: tuple[RecordFailure, ...]
+    reused: int
+    truncated: tuple[str, ...]
+    reconnects: int
 
 
 @dataclass(frozen=True, slots=True)

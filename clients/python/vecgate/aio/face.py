@@ -8,6 +8,7 @@ from typing import Self
 from vecgate.aio.collections import AsyncCollections
 from vecgate.aio.connection import AsyncConnection
 from vecgate.aio.encoding import AsyncEncoding
+from vecgate.aio.ingesting import AsyncIngesting
 from vecgate.aio.reading import AsyncReading
 from vecgate.aio.searching import AsyncSearching
 from vecgate.aio.server import AsyncServer
@@ -15,7 +16,9 @@ from vecgate.aio.writing import AsyncWriting
 from vecgate.channel import DEFAULT_TARGET, Deadlines
 
 
-class AsyncClient(AsyncCollections, AsyncEncoding, AsyncWriting, AsyncSearching, AsyncReading, AsyncServer):
+class AsyncClient(
+    AsyncCollections, AsyncEncoding, AsyncWriting, AsyncIngesting, AsyncSearching, AsyncReading, AsyncServer
+):
     """A client of one vecgate server, over one connection.
 
     Every method takes `timeout`, in seconds, for each request it makes, retries included; without it the client's

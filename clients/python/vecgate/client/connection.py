@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from vecgate.channel import Deadlines, check_timeout, open_channel, pause_before_retry, pauses
 from vecgate.server_info import Limits
+from vecgate.upsert_stream.calls import StreamCall
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate.wire.server import server_info_from
@@ -101,6 +102,20 @@ class Connection:
                 if pause is None:
                     raise error from failure
             time.sleep(pause)
+
+    def stream(self, method: grpc.StreamStreamMultiCallable[Request, Response]) -> StreamCall[Request, Response]:
+        """Prepare a call in which both sides send as they like; it begins with the with-block it is for.
+
+        Raises:
+            RuntimeError: the connection is closed.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another")
+        return StreamCall(method, self.target)
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another attempt."""
+        time.sleep(seconds)
 
     def limits(self) -> Limits:
         """Return the server's limits, asked for once."""

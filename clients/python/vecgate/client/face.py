@@ -10,13 +10,14 @@ from vecgate.channel import DEFAULT_TARGET, Deadlines
 from vecgate.client.collections import Collections
 from vecgate.client.connection import Connection
 from vecgate.client.encoding import Encoding
+from vecgate.client.ingesting import Ingesting
 from vecgate.client.reading import Reading
 from vecgate.client.searching import Searching
 from vecgate.client.server import Server
 from vecgate.client.writing import Writing
 
 
-class Client(Collections, Encoding, Writing, Searching, Reading, Server):
+class Client(Collections, Encoding, Writing, Ingesting, Searching, Reading, Server):
     """A client of one vecgate server, over one connection.
 
     Every method takes `timeout`, in seconds, for each request it makes, retries included; without it the client's

@@ -127,6 +127,8 @@ def float_array(numbers: ArrayLike, path: str) -> NDArray[np.float32]:
         raise InvalidArgumentError.at(path, f"not a vector: {ragged}") from ragged
     if array.dtype.kind not in "fiu":
         raise InvalidArgumentError.at(path, f"expected real numbers, got an array of {array.dtype}")
+    if array.dtype == PACKED and array.flags.c_contiguous:
+        return array
     with np.errstate(over="ignore"):
         return array.astype(PACKED, order="C", copy=False)
 

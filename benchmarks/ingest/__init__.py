@@ -1,0 +1,1 @@
+"""How fast records go in over a stream, through a real server."""
