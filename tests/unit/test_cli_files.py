@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from vecgate import InvalidArgumentError, Timestamp
 from vecgate.cli.faults import InputFault
+from vecgate.cli.row_readers import READERS, Row
 from vecgate.cli.row_records import RowMapping, parse_metadata_fields
-from vecgate.cli.sources import READERS, Row, source
+from vecgate.cli.sources import source
 from vecgate.cli.vector_files import vector_writer
 
 FORMATS = tuple(READERS)

@@ -65,10 +65,14 @@ def batches(items: Iterable[Item], size_of: Callable[[Item], int], bounds: Batch
     total = 0
     for item in items:
         size = size_of(item) + FRAMING_BYTES
-        if batch and (len(batch) == bounds.items or total + size > bounds.bytes):
+        if batch and total + size > bounds.bytes:
             yield batch
             batch, total = [], 0
         batch.append(item)
         total += size
+        # At once: the next item may be long in coming.
+        if len(batch) == bounds.items:
+            yield batch
+            batch, total = [], 0
     if batch:
         yield batch

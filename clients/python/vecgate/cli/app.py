@@ -10,6 +10,7 @@ import click
 
 from vecgate.channel import DEFAULT_TARGET
 from vecgate.cli.collections import collections
+from vecgate.cli.completion import completion
 from vecgate.cli.encode import encode
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
 from vecgate.cli.index import index
@@ -45,7 +46,20 @@ def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the com
     show_commands(context)
 
 
-for command in (collections, index, search, get, count, delete, encode, rerank, models, info):
+COMMANDS = (
+    collections,
+    index,
+    search,
+    get,
+    count,
+    delete,
+    encode,
+    rerank,
+    models,
+    info,
+    completion,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -47,7 +47,7 @@ def fault_line(failure: Exception) -> str | None:
         case VecgateError():
             return _line(str(failure), HINTS.get(failure.reason, ""), *_notes(failure))
         case InputFault():
-            return _line(failure.message, failure.hint)
+            return _line(failure.message, failure.hint, *_notes(failure))
         case click.ClickException():
             return _line(failure.format_message())
         case OSError():

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
+from vecgate.cli.completion import collection_names
 from vecgate.cli.faults import EXIT_INPUT, InputFault
 from vecgate.cli.row_records import CONVERSIONS, RowMapping, parse_metadata_fields
 from vecgate.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-collection_option = click.option("--collection", "-c", required=True, metavar="NAME", help="The collection.")
+collection_option = click.option(
+    "--collection", "-c", required=True, metavar="NAME", shell_complete=collection_names, help="The collection."
+)
+collection_argument = click.argument("collection", shell_complete=collection_names)
 namespace_option = click.option("--namespace", "-n", default="", metavar="NAME", help="The partition; default: ''.")
 filter_option = click.option(
     "--filter", "-f", "filter_text", metavar="EXPR", help="Only records that match, such as 'year >= 2000'."

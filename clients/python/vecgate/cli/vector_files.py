@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from vecgate.cli.faults import InputFault
+from vecgate.cli.parquet import load_pyarrow
+from vecgate.cli.whole_files import whole_file
 
 
 class VectorWriter(Protocol):
@@ -69,12 +70,7 @@ class ParquetWriter:
     """Columns id, text and vector, the last a list of fixed size of float32; each portion is a row group."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        try:
-            import pyarrow as pa  # noqa: PLC0415  # an extra, needed for this format only
-            import pyarrow.parquet  # noqa: PLC0415  # likewise
-        except ModuleNotFoundError as missing:
-            raise InputFault("Parquet needs pyarrow", "pip install 'vecgate[parquet]'") from missing
-        self._arrow: Any = pa
+        self._arrow = load_pyarrow()
         self._stream = stream
         self._writer: Any = None
 
@@ -124,15 +120,10 @@ def vector_writer(path: Path | None) -> Iterator[VectorWriter]:
         return
     if path.suffix not in WRITERS:
         raise InputFault(f"{path}: the suffix tells no format", f"end it with {' or '.join(WRITERS)}")
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            writer = WRITERS[path.suffix](stream)
-            yield writer
-            writer.finish()
-        os.replace(unfinished, path)  # noqa: PTH105  # says what it is for: an atomic replacement
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as stream:
+        writer = WRITERS[path.suffix](stream)
+        yield writer
+        writer.finish()
 
 
 def _npy_header(shape: tuple[int, int]) -> bytes:
