@@ -12,7 +12,9 @@ from vecgate.channel import DEFAULT_TARGET
 from vecgate.cli.collections import collections
 from vecgate.cli.completion import completion
 from vecgate.cli.encode import encode
+from vecgate.cli.export import export
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
+from vecgate.cli.import_command import import_
 from vecgate.cli.index import index
 from vecgate.cli.info import info
 from vecgate.cli.models import models
@@ -53,6 +55,8 @@ COMMANDS = (
     get,
     count,
     delete,
+    export,
+    import_,
     encode,
     rerank,
     models,

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vecgate.client.connection import Connected
+from vecgate.errors import ResourceExhaustedError
 from vecgate.filters import Filter
 from vecgate.records import TEXT_AND_METADATA, Fields
 from vecgate.results import FieldStats, GetResult, StoredRecord
 from vecgate.v1.read_pb2 import CountRequest, FieldStatsRequest, GetRequest, ListRequest
 from vecgate.wire.filters import optional_filter_message, selector_message
 from vecgate.wire.records import field_stats_from, fields_message, get_result_from, record_from
+
+DEFAULT_PAGE_SIZE = 100
+"""Records of a page unless asked otherwise: ListRequest.page_size."""
 
 
 class Reading(Connected):
@@ -106,7 +110,8 @@ class Reading(Connected):
     ) -> Iterator[StoredRecord]:
         """Iterate over records, page by page, in a stable, unspecified order.
 
-        A record that exists from the first page to the last comes exactly once, whatever is written meanwhile.
+        A record that exists from the first page to the last comes exactly once, whatever is written meanwhile. A page that is
+        larger than the server's max_message_bytes is asked for again with half the records.
 
         Args:
             collection: the collection.
@@ -171,7 +176,13 @@ class Reading(Connected):
 
     def _pages(self, request: ListRequest, timeout: float | None) -> Iterator[StoredRecord]:
         while True:
-            response = self._connection.read(self._connection.stub.List, request, timeout)
+            try:
+                response = self._connection.read(self._connection.stub.List, request, timeout)
+            except ResourceExhaustedError as error:
+                request.page_size = (request.page_size or DEFAULT_PAGE_SIZE) // 2
+                if error.reason != "RESPONSE_TOO_LARGE" or request.page_size == 0:
+                    raise
+                continue
             for message in response.records:
                 yield record_from(message)
             request.page_token = response.next_page_token
