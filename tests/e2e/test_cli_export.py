@@ -11,12 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import Server, Vecgate, assert_one_error_line, running, vecgate_process
+from command_line import (
+    Server,
+    Vecgate,
+    assert_one_error_line,
+    called_after,
+    interrupted_after,
+    records_sent,
+    running,
+    vecgate_process,
+)
 from emulators.pinecone import Emulator
 from emulators.qdrant_server import QdrantEmulator
+from faults.killed_server import KilledServer
 
 from vecgate import Client, Fields, HnswIndex, Record, StoredRecord, Timestamp
-from vecgate.client.writing import Writing
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -189,21 +198,54 @@ def test_an_interrupted_import_continues(
     for namespace in ("", "b"):
         client.upsert(docs, [Record(f"{n:02}", f"text {n}", [1, n]) for n in range(25)], namespace=namespace)
     assert vecgate("export", docs, "a.jsonl").status == 0
-    upsert, sent = Writing.upsert, []
-
-    def interrupted(self: Writing, collection: str, records: list[Record], **options: Any) -> Any:
-        sent.append((options["namespace"], len(records)))
-        if len(sent) == 5:
-            raise KeyboardInterrupt
-        return upsert(self, collection, records, **options)
-
-    monkeypatch.setattr(Writing, "upsert", interrupted)
     arguments = ("import", "a.jsonl", f"{docs}-copy", "--batch-size", "10")
-    assert_one_error_line(vecgate(*arguments, "--create"), 130, "at least 35 records are stored")
+    with interrupted_after(25, monkeypatch):
+        stopped = vecgate(*arguments, "--create")
+    assert_one_error_line(stopped, 130, "at least 25 records are stored")
+    with interrupted_after(10, monkeypatch):
+        again = vecgate(*arguments)
+    assert (again.status, again.err.splitlines()[0]) == (130, "continuing after 25 records")
+    sent = records_sent(monkeypatch)
     done = vecgate(*arguments)
     assert (done.status, done.err) == (0, "continuing after 35 records\n")
-    assert sent == [("", 10), ("", 10), ("", 5), ("b", 10), ("b", 10), ("b", 10), ("b", 5)]
+    assert sent == [f"{number:02}" for number in range(10, 25)]
     assert_equal(everything(client, docs), everything(client, f"{docs}-copy"))
+
+
+def test_an_import_goes_on_when_its_server_is_killed(
+    start_server: Any,
+    capfd: pytest.CaptureFixture[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port_factory: Any,
+) -> None:
+    ports = [unused_tcp_port_factory(), unused_tcp_port_factory()]
+    server = KilledServer(start_server, {"models": {"preload": []}}, ports)
+    vecgate = running(server.address, capfd)
+    with Client(server.address) as client:
+        client.create_collection("first", dimension=2)
+        client.upsert("first", [Record(f"{n:04}", f"text {n}", [1, n], {"n": n}) for n in range(3_000)])
+        assert vecgate("export", "first", "a.parquet").status == 0
+        with called_after(1_000, server.kill_and_restart, monkeypatch):
+            imported = vecgate("import", "a.parquet", "second", "--create", "--batch-size", "100")
+        assert (imported.status, imported.err) == (0, "")
+        assert "stored 3,000 records, refused 0" in imported.out
+        assert "reconnected 1 times" in imported.out
+        assert_equal(everything(client, "first"), everything(client, "second"))
+
+
+def test_a_server_that_stays_away_is_waited_for_so_long(
+    start_server: Any, capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_server({"models": {"preload": []}})
+    vecgate = running(server.address, capfd)
+    with Client(server.address) as client:
+        client.create_collection("first", dimension=2)
+        client.upsert("first", [Record(f"{n:04}", f"text {n}", [1, n]) for n in range(500)])
+        assert vecgate("export", "first", "a.jsonl").status == 0
+    with called_after(100, server.kill, monkeypatch):
+        gone = vecgate("import", "a.jsonl", "second", "--create", "--batch-size", "100", "--wait", "0.5")
+    assert_one_error_line(gone, 1, "records are stored, the same command continues")
 
 
 def header(**changes: Any) -> str:

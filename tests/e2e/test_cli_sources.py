@@ -6,6 +6,8 @@ import datetime as dt
 import gzip
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 from command_line import Server, Vecgate, assert_one_error_line, running
 
-from vecgate import Client, Fields, Timestamp
+from vecgate import Client, Fields, Record, Timestamp
+from vecgate.client.ingesting import Ingesting
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -22,14 +25,13 @@ pytestmark = pytest.mark.usefixtures("folder")
 def texts(client: Client, collection: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A collection that takes texts: the memory server has no model, so their vectors are made up here."""
     client.create_collection(collection, dimension=2)
-    from vecgate.cli import index
-    from vecgate.cli.upserts import upsert_many
+    upsert_many = Ingesting.upsert_many
 
-    def with_vectors(client: Client, collection: str, records: Any, **options: Any) -> None:
-        made = ({"id": r.id, "text": r.text, "vector": r.vector or [1, 1], "metadata": r.metadata} for r in records)
-        upsert_many(client, collection, made, **options)  # type: ignore[arg-type]
+    def with_vectors(self: Ingesting, collection: str, records: Iterable[Record], **options: Any) -> Any:
+        made = (record if record.text is None else replace(record, vector=[1, 1]) for record in records)
+        return upsert_many(self, collection, made, **options)
 
-    monkeypatch.setattr(index, "upsert_many", with_vectors)
+    monkeypatch.setattr(Ingesting, "upsert_many", with_vectors)
     return collection
 
 

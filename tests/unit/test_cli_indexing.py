@@ -8,17 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecgate import InvalidArgumentError, Record, RecordFailure, UnavailableError
+from vecgate import InvalidArgumentError, Record, RecordFailure, UnavailableError, UpsertProgress
 from vecgate.cli.checkpoint import Checkpoint, Position, checkpoint_for
 from vecgate.cli.indexing import Job, batched
 from vecgate.cli.refusals import Refusals
 from vecgate.cli.row_readers import Row
 from vecgate.cli.row_records import RowMapping
 from vecgate.cli.sources import file_identity, source
-from vecgate.cli.upserts import UpsertProgress
 
 
 class Store:
@@ -49,7 +48,7 @@ class Store:
             )
             self.stored |= {record.id: record for record in batch if record.id not in self._refused}
             finished, reused = finished + len(batch), reused + 1
-            on_progress(UpsertProgress(finished, finished, 0, failures, reused, (batch[0].id,)))
+            on_progress(UpsertProgress(finished, finished, 0, failures, reused, (batch[0].id,), reconnects=0))
 
 
 def write_rows(path: Path, number: int, *, bad: frozenset[int] = frozenset()) -> None:
@@ -78,6 +77,7 @@ def run(
         refusals.close()
 
 
+@settings(deadline=None)
 @given(
     number=st.integers(1, 30),
     batch_size=st.integers(1, 7),
@@ -114,6 +114,7 @@ def test_what_was_acknowledged_is_not_sent_again(tmp_path: Path) -> None:
     assert store.sent == [str(number) for number in range(10)]
 
 
+@settings(deadline=None)
 @given(
     number=st.integers(1, 12),
     batch_size=st.integers(1, 7),

@@ -26,6 +26,7 @@ class Position:
         reused: texts of stored records that the server did not encode again.
         truncated: texts of stored records that were cut.
         refused_bytes: length of the file of refused records.
+        reconnects: how often the connection broke off and the run went on over another.
     """
 
     rows: int = 0
@@ -34,6 +35,7 @@ class Position:
     refused_bytes: int = 0
     reused: int = 0
     truncated: int = 0
+    reconnects: int = 0
 
 
 class Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ class OpenedExport:
     """The settings of an export, and its rows from the first on."""
 
     settings: Settings
-    rows: Iterator[Row]
+    rows: Generator[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ExportSource:
         """Return what tells this file from another."""
         return self.file.identity()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row]:
         """Yield the records; as Source.rows. An export that was cut off is refused where it ends."""
         return self.open().rows
 
@@ -80,11 +80,11 @@ class ExportSource:
             raise InputFault(f"{self.name}: does not begin with the settings of a collection", NO_EXPORT)
         return OpenedExport(Settings.from_json(first.values[HEADER], self.name), self._until_end(lines))
 
-    def _lines(self) -> Iterator[Row]:
+    def _lines(self) -> Generator[Row]:
         with faults_of_text(self.name), opened_text(self.file.path) as text:
             yield from json_rows(text, self.name)
 
-    def _until_end(self, lines: Iterator[Row]) -> Iterator[Row]:
+    def _until_end(self, lines: Generator[Row]) -> Generator[Row]:
         records = 0
         for row in lines:
             if row.values.keys() == {END}:

@@ -15,7 +15,6 @@ from vecgate.cli.options import collection_argument, with_client
 from vecgate.cli.refusals import Refusals
 from vecgate.cli.runs import RunOptions, run_to_end, with_run_options
 from vecgate.cli.sources import source
-from vecgate.cli.upserts import upsert_many
 from vecgate.client import Client
 from vecgate.errors import NotFoundError
 from vecgate.records import IndexConfig
@@ -58,7 +57,7 @@ def import_(
     fingerprint = None if found.model is None else found.model.fingerprint
     checkpoint, start = run.begin(exported, [client.target, collection, str(found.created)])
     store = functools.partial(
-        upsert_many, client, collection, vector_fingerprint=fingerprint, batch_size=run.batch_size, timeout=run.patience
+        client.upsert_many, collection, vector_fingerprint=fingerprint, batch_size=run.batch_size, timeout=run.patience
     )
     refusals = Refusals(refused_path, kept_bytes=start.refused_bytes)
     job = Job(lambda: opened.rows, records_from_row, namespace_of_row, store, checkpoint, refusals)

@@ -18,7 +18,6 @@ from vecgate.cli.row_records import RowMapping
 from vecgate.cli.runs import RunOptions, run_to_end, with_run_options
 from vecgate.cli.source_options import with_chunk_options, with_source
 from vecgate.cli.sources import CELL_FORMATS, Source
-from vecgate.cli.upserts import upsert_many
 from vecgate.client import Client
 from vecgate.errors import NotFoundError
 from vecgate.records import Record, Truncation
@@ -64,7 +63,7 @@ def index(
         records, [client.target, collection, str(settings.created), namespace, truncation, _plan(mapping, chunks)]
     )
     store = functools.partial(
-        upsert_many, client, collection, truncation=truncation, batch_size=run.batch_size, timeout=run.patience
+        client.upsert_many, collection, truncation=truncation, batch_size=run.batch_size, timeout=run.patience
     )
     rows = functools.partial(checked, records, mapping.check_first)
     refusals = Refusals(refused_path, kept_bytes=start.refused_bytes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Protocol, TypeVar
@@ -12,9 +13,9 @@ from vecgate.cli.refusals import Refusals
 from vecgate.cli.row_readers import Row
 from vecgate.cli.settlement import Settlement
 from vecgate.cli.sources import Source
-from vecgate.cli.upserts import UpsertProgress
 from vecgate.errors import InvalidArgumentError
 from vecgate.records import Record
+from vecgate.results import UpsertProgress
 
 RowSource = TypeVar("RowSource", bound=Source)
 Item = TypeVar("Item")
@@ -46,7 +47,7 @@ class Job:
         refusals: takes the records that were not stored.
     """
 
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Generator[Row]]
     records: Callable[[Row], list[Record]]
     namespace: Callable[[Row], str]
     store: Store
@@ -67,14 +68,15 @@ class Job:
                 self.checkpoint.save(position)
             on_settled(position)
 
-        for namespace, rows in groupby(islice(self.rows(), start.rows, None), self.namespace):
-            settlement.begin_stream()
-            self.store(
-                self._records(rows, settlement),
-                namespace=namespace,
-                on_progress=lambda progress: settled(settlement.hear(progress)),
-            )
-            settled(settlement.finish_stream())
+        with closing(self.rows()) as every_row:
+            for namespace, rows in groupby(islice(every_row, start.rows, None), self.namespace):
+                settlement.begin_stream()
+                self.store(
+                    self._records(rows, settlement),
+                    namespace=namespace,
+                    on_progress=lambda progress: settled(settlement.hear(progress)),
+                )
+                settled(settlement.finish_stream())
         return settlement.position
 
     def _records(self, rows: Iterable[Row], settlement: Settlement) -> Iterator[Record]:
@@ -104,7 +106,7 @@ def count_rows(source: RowSource, check_first: Callable[[Row, RowSource], None])
     return sum(1 for _ in checked(source, check_first)) if source.rereadable else None
 
 
-def checked(source: RowSource, check_first: Callable[[Row, RowSource], None]) -> Iterator[Row]:
+def checked(source: RowSource, check_first: Callable[[Row, RowSource], None]) -> Generator[Row]:
     """Yield the rows of a source, the first one checked; as count_rows."""
     for number, row in enumerate(source.rows()):
         if number == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from vecgate.cli.faults import InputFault
@@ -45,7 +45,7 @@ def open_parquet(path: str) -> Any:
         raise InputFault(f"{path}: not a whole Parquet file: {error}") from error
 
 
-def parquet_rows(path: str) -> Iterator[Row]:
+def parquet_rows(path: str) -> Generator[Row]:
     """Yield the rows of a file, some in memory at a time, with what metadata can hold of their types.
 
     Timestamps keep their nanoseconds; one without a time zone is taken as UTC, and a date as its first moment. Lists of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Never, TextIO
 
@@ -41,7 +41,7 @@ class Row:
         return f"{self.part} {self.line}"
 
 
-def json_rows(text: TextIO, name: str) -> Iterator[Row]:
+def json_rows(text: TextIO, name: str) -> Generator[Row]:
     """Read objects, one a line; blank lines are skipped."""
     for line, content in enumerate(text, start=1):
         if not content.strip():
@@ -63,7 +63,7 @@ def _refuse_constant(constant: str) -> Never:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _csv_rows(text: TextIO, name: str, *, delimiter: str = ",") -> Iterator[Row]:
+def _csv_rows(text: TextIO, name: str, *, delimiter: str = ",") -> Generator[Row]:
     csv.field_size_limit(LARGEST_CSV_FIELD)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
@@ -84,11 +84,11 @@ def _csv_rows(text: TextIO, name: str, *, delimiter: str = ",") -> Iterator[Row]
         raise InputFault(f"{name}: line {reader.line_num} is not CSV: {error}") from error
 
 
-def _tsv_rows(text: TextIO, name: str) -> Iterator[Row]:
+def _tsv_rows(text: TextIO, name: str) -> Generator[Row]:
     return _csv_rows(text, name, delimiter="\t")
 
 
-def text_lines(text: TextIO, name: str) -> Iterator[Row]:
+def text_lines(text: TextIO, name: str) -> Generator[Row]:
     """Read the lines of a plain text, each as a row with the field "text"; an empty line is an empty text."""
     for line, content in enumerate(text, start=1):
         if "\0" in content:
@@ -96,7 +96,7 @@ def text_lines(text: TextIO, name: str) -> Iterator[Row]:
         yield Row(line, {"text": content.rstrip("\r\n")})
 
 
-READERS: Mapping[str, Callable[[TextIO, str], Iterator[Row]]] = {
+READERS: Mapping[str, Callable[[TextIO, str], Generator[Row]]] = {
     "jsonl": json_rows,
     "csv": _csv_rows,
     "tsv": _tsv_rows,

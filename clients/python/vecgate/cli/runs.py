@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import click
 
-from vecgate.batching import BATCH_ITEMS
 from vecgate.cli.checkpoint import Checkpoint, Position, checkpoint_for
 from vecgate.cli.faults import EXIT_REFUSED, InputFault, Interrupted
 from vecgate.cli.indexing import Job
@@ -23,8 +22,6 @@ from vecgate.errors import VecgateError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DEFAULT_BATCH = 64
-"""Records between two acknowledgements: a bar that moves, and little to do again after a stop."""
 DEFAULT_PATIENCE = 120.0
 """Seconds in which a server that is away may come back."""
 
@@ -34,14 +31,14 @@ class RunOptions:
     """What the command line says about a run.
 
     Attributes:
-        batch_size: records between two acknowledgements.
+        batch_size: records of a batch; None: as many as the server's window suggests.
         patience: seconds to wait for a server that is away, or that does nothing.
         refused: where refused records go; None: named after the source, in this directory.
         restart: begin at the first record, also after an interrupted run.
         state_directory: where interrupted runs are remembered.
     """
 
-    batch_size: int
+    batch_size: int | None
     patience: float
     refused: Path | None
     restart: bool
@@ -69,10 +66,9 @@ class RunOptions:
 RUN_OPTIONS = (
     click.option(
         "--batch-size",
-        type=click.IntRange(1, BATCH_ITEMS),
-        default=DEFAULT_BATCH,
-        show_default=True,
-        help="Records between two acknowledgements.",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Records acknowledged together; default: as the server suggests.",
     ),
     click.option(
         "--wait",
@@ -108,7 +104,7 @@ def with_run_options(command: Command) -> Command:
     @functools.wraps(command)
     def running(
         *arguments: Any,
-        batch_size: int,
+        batch_size: int | None,
         patience: float,
         refused: Path | None,
         restart: bool,
@@ -167,9 +163,10 @@ def _report(refusals: Refusals, position: Position, start: Position, seconds: fl
     rate = done / max(seconds, 1e-9)
     reused = f", {position.reused:,} with text encoded before" if position.reused else ""
     cut = f", {position.truncated:,} with text cut" if position.truncated else ""
+    reconnected = f", reconnected {position.reconnects} times" if position.reconnects else ""
     click.echo(
         f"stored {position.stored:,} records{reused}{cut}, refused {position.refused:,} "
-        f"({seconds:.1f} s, {rate:,.0f} records/s)"
+        f"({seconds:.1f} s, {rate:,.0f} records/s{reconnected})"
     )
     if not position.refused:
         return 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import dataclass, replace
 
 from vecgate.cli.checkpoint import Position
 from vecgate.cli.refusals import Refusals
 from vecgate.cli.row_readers import Row
-from vecgate.cli.upserts import UpsertProgress
 from vecgate.errors import VecgateError
+from vecgate.results import UpsertProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,7 @@ class SentRow:
 
 
 class Settlement:
-    """Keeps rows in order until the fate of their records is known.
-
-    Rows may be sent by another thread than the one that hears what became of them.
-    """
+    """Keeps rows in order until the fate of their records is known."""
 
     def __init__(self, start: Position, refusals: Refusals) -> None:
         self.position = start
@@ -36,46 +32,41 @@ class Settlement:
         self._failures: dict[int, tuple[str, VecgateError]] = {}
         self._sent = self._finished = 0
         self._before = start
-        self._lock = threading.Lock()
 
     def begin_stream(self) -> None:
         """Count records from 0 again; every row sent before is settled."""
-        with self._lock:
-            self._sent = self._finished = 0
-            self._before = self.position
+        self._sent = self._finished = 0
+        self._before = self.position
 
     def send(self, row: Row, records: int) -> None:
         """Note that the next so many records are those of a row."""
-        with self._lock:
-            self._under_way.append(SentRow(row, self._sent, self._sent + records))
-            self._sent += records
+        self._under_way.append(SentRow(row, self._sent, self._sent + records))
+        self._sent += records
 
     def refuse(self, row: Row, fault: VecgateError) -> None:
         """Note that no record could be made of a row."""
-        with self._lock:
-            self._under_way.append(SentRow(row, self._sent, self._sent, fault))
-            # A file without one good row would otherwise be held in memory.
-            self._settle()
+        self._under_way.append(SentRow(row, self._sent, self._sent, fault))
+        # A file without one good row would otherwise be held in memory.
+        self._settle()
 
     def hear(self, progress: UpsertProgress) -> Position:
         """Take what is known of the records of this stream, and return the position."""
-        with self._lock:
-            self._failures |= {failure.index: (failure.id, failure.error) for failure in progress.failures}
-            self._finished = progress.finished
-            self._settle()
-            self.position = replace(
-                self.position,
-                reused=self._before.reused + progress.reused,
-                truncated=self.position.truncated + len(progress.truncated),
-            )
-            return self.position
+        self._failures |= {failure.index: (failure.id, failure.error) for failure in progress.failures}
+        self._finished = progress.finished
+        self._settle()
+        self.position = replace(
+            self.position,
+            reused=self._before.reused + progress.reused,
+            truncated=self.position.truncated + len(progress.truncated),
+            reconnects=self._before.reconnects + progress.reconnects,
+        )
+        return self.position
 
     def finish_stream(self) -> Position:
         """Take it that every record of this stream was heard of, and return the position."""
-        with self._lock:
-            self._finished = self._sent
-            self._settle()
-            return self.position
+        self._finished = self._sent
+        self._settle()
+        return self.position
 
     def _settle(self) -> None:
         rows = stored = refused = 0

@@ -8,7 +8,7 @@ import io
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Source(Protocol):
     def rereadable(self) -> bool:
         """Whether it can be read from the start again."""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row]:
         """Yield the rows.
 
         Raises:
@@ -86,7 +86,7 @@ class FileSource:
         """Whether it is a regular file, so that it can be read from the start again."""
         return is_regular(self.path)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row]:
         """Yield the rows; as Source.rows."""
         if self.file_format == "parquet":
             yield from parquet_rows(self.path)

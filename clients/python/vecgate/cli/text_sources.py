@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -73,7 +73,7 @@ class TextFile:
         """Whether it is a regular file."""
         return is_regular(self.path)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row]:
         """Yield a row a record; as Source.rows."""
         return _text_rows(self.path, Path(self.name).name, self.name, self.split)
 
@@ -108,7 +108,7 @@ class Folder:
         """It is."""
         return True
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row]:
         """Yield a row a record; as Source.rows.
 
         Raises:
@@ -143,7 +143,7 @@ class Folder:
         return sorted(found, key=lambda file: file.relative_to(root).as_posix())
 
 
-def _text_rows(path: str, record_name: str, name: str, split: str) -> Iterator[Row]:
+def _text_rows(path: str, record_name: str, name: str, split: str) -> Generator[Row]:
     about: dict[str, object] = {"path": name}
     if path != STDIN:
         status = Path(path).stat()
