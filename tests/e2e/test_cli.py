@@ -94,6 +94,22 @@ def test_an_interrupted_run_continues_where_it_was_acknowledged(
     assert list((folder / "state").iterdir()) == []
 
 
+def test_a_killed_run_continues_where_it_was_acknowledged(
+    memory_server: Server, vecgate: Vecgate, client: Client, docs: str, folder: Path
+) -> None:
+    write_vectors(folder / "a.jsonl", 20_000)
+    arguments = ("index", "a.jsonl", "-c", docs, "--batch-size", "50")
+    with vecgate_process(memory_server, *arguments) as process:
+        while not list((folder / "state").glob("*.json")):
+            assert process.poll() is None
+        process.kill()
+    done = vecgate(*arguments)
+    assert done.status == 0
+    assert done.err.startswith("continuing after ")
+    assert "stored 20,000 records, refused 0" in done.out
+    assert client.count(docs) == 20_000
+
+
 def test_a_collection_made_anew_is_indexed_from_the_start(
     vecgate: Vecgate, client: Client, docs: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

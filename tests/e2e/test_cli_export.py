@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,39 @@ def test_export_and_import_are_two_ends_of_a_pipe(
     assert b"stored 3 records" in out
     assert_equal(everything(client, docs), everything(client, f"{docs}-copy"))
     assert vecgate("export", docs, "-", "--namespace", "tenant", "--filter", "missing = 1").out.count("\n") == 2
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_an_export_that_fails_on_its_way_is_no_export(
+    memory_server: Server, vecgate: Vecgate, client: Client, docs: str, folder: Path, file_format: str
+) -> None:
+    client.upsert(docs, [Record("a", "text", [1, 2])])
+    program = (
+        "import sys; from vecgate.cli.app import run; from vecgate.client import Client; listed = Client.list\n"
+        "def broken(self, collection, namespace, **options):\n"
+        "    yield from listed(self, collection, namespace=namespace, **options)\n"
+        "    raise KeyboardInterrupt\n"
+        "Client.list = broken; sys.exit(run(sys.argv[1:]))"
+    )
+    arguments = ["-t", memory_server.address, "export", docs, "-", "--format", file_format]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (130, b"error: interrupted")
+    (folder / f"a.{file_format}").write_bytes(done.stdout)
+    assert_one_error_line(vecgate("import", f"a.{file_format}", docs), 2)
+
+
+def test_parquet_goes_to_stdout_too(memory_server: Server, client: Client, docs: str, folder: Path) -> None:
+    import pyarrow.parquet
+
+    client.upsert(docs, [Record("a", "text", [1, 2])])
+    with vecgate_process(memory_server, "export", docs, "-", "--format", "parquet") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"exported 1 records to stdout\n")
+    (folder / "a.parquet").write_bytes(out)
+    table = pyarrow.parquet.read_table(folder / "a.parquet")
+    assert table.to_pydict() == {
+        "namespace": [""], "id": ["a"], "text": ["text"], "vector": [[1.0, 2.0]], "metadata": ["{}"],
+    }  # fmt: skip
 
 
 def test_pages_larger_than_a_message_are_asked_for_again_smaller(

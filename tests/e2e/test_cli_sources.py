@@ -140,6 +140,7 @@ def test_a_folder_is_stored_file_by_file(vecgate: Vecgate, client: Client, texts
     (book / "z.md.gz").write_bytes(gzip.compress(b"Z"))
     (book / "picture.png").write_bytes(b"\x89PNG\0")
     (book / ".git" / "config.md").write_text("hidden")
+    (book / "book.refused.jsonl").write_text("{}")
     assert_one_error_line(vecgate("index", "book", "-c", texts), 2, "picture.png")
     assert client.count(texts) == 0
     done = vecgate("index", "book", "-c", texts, "--glob", "**/*.md", "--glob", "**/*.md.gz")

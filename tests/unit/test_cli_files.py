@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import json
 import sys
@@ -233,6 +234,20 @@ def test_what_was_begun_and_not_finished_leaves_what_was_there(tmp_path: Path) -
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["out.npy"]
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "out.npy"])
+def test_what_was_given_up_leaves_nothing_and_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    with contextlib.suppress(KeyboardInterrupt), vector_writer(tmp_path / name) as writer:
+        writer.write(["a"], ["x"], np.ones((1, 2), np.float32))
+        raise KeyboardInterrupt
+    del writer
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_output_of_unknown_format_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,22 +16,12 @@ from vecgate.cli.export_format import END, HEADER, Settings, metadata_to_json, r
 from vecgate.cli.faults import InputFault
 from vecgate.cli.parquet import load_pyarrow
 from vecgate.cli.sources import STDIN
-from vecgate.cli.whole_files import whole_file
+from vecgate.cli.whole_files import GivenUpStream, given_up_on_failure, whole_file
 from vecgate.results import StoredRecord
 
 EXPORT_FORMATS = ("jsonl", "parquet")
 GZIP_LEVEL = 6
 """Vectors hardly shrink; a higher level takes longer for nothing."""
-
-
-class ByteSink(Protocol):
-    """What an export is written to."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take bytes."""
-
-    def flush(self) -> object:
-        """Hand them on."""
 
 
 class ExportWriter(Protocol):
@@ -47,7 +37,7 @@ class ExportWriter(Protocol):
 class JsonLinesExport:
     """Settings, records, their number: an object a line."""
 
-    def __init__(self, stream: ByteSink, settings: Settings) -> None:
+    def __init__(self, stream: GivenUpStream, settings: Settings) -> None:
         self._stream = stream
         self._records = 0
         self._write({HEADER: settings.to_json()})
@@ -70,7 +60,7 @@ class JsonLinesExport:
 class ParquetExport:
     """Columns namespace, id, text, vector (a list of fixed size of float32) and metadata (JSON); a portion is a row group."""
 
-    def __init__(self, stream: ByteSink, settings: Settings) -> None:
+    def __init__(self, stream: GivenUpStream, settings: Settings) -> None:
         self._arrow: Any = load_pyarrow()
         self._dimension = settings.dimension
         arrow = self._arrow
@@ -135,19 +125,15 @@ def export_writer(path: str, file_format: str, settings: Settings) -> Iterator[E
         InputFault: Parquet needs its extra.
         OSError: it cannot be written.
     """
-    if path == STDIN:
-        writer = WRITERS[file_format](sys.stdout.buffer, settings)
+    with ExitStack() as opened:
+        stream: Any = sys.stdout.buffer
+        if path != STDIN:
+            stream = opened.enter_context(whole_file(Path(path)))
+        if path.endswith(".gz"):
+            # Neither a name nor a time in the header: equal exports are equal files.
+            stream = opened.enter_context(
+                gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0)
+            )
+        writer = WRITERS[file_format](opened.enter_context(given_up_on_failure(stream)), settings)
         yield writer
         writer.finish()
-        return
-    with whole_file(Path(path)) as stream:
-        if not path.endswith(".gz"):
-            writer = WRITERS[file_format](stream, settings)
-            yield writer
-            writer.finish()
-            return
-        # Neither a name nor a time in the header: equal exports are equal files.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=stream, mtime=0) as packed:
-            writer = WRITERS[file_format](packed, settings)
-            yield writer
-            writer.finish()

@@ -19,6 +19,8 @@ HINTS = {
     "COLLECTION_UNBOUND": "this collection takes vectors, not texts",
     "DEADLINE_EXCEEDED": "is the server overloaded or still loading its model?",
     "FILTER_SYNTAX": 'a filter looks like this: section = "games" AND year >= 2000',
+    "INDEX_UNSUPPORTED": "vecgate info tells what each backend builds",
+    "MODEL_MISMATCH": "vecgate models and vecgate collections show --json tell fingerprints",
     "MODEL_NOT_FOUND": "vecgate info names the models",
     "UNAVAILABLE": "start a server with vecgate-server, or name another with --target",
 }

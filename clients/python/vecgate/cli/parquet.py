@@ -12,6 +12,8 @@ from vecgate.timestamps import Timestamp
 
 BATCH_ROWS = 1_024
 """Rows that are in memory at once."""
+READ_BYTES = 2**20
+"""Bytes that are read of a column at once."""
 
 NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 """Unit of an Arrow timestamp → its length."""
@@ -40,7 +42,8 @@ def open_parquet(path: str) -> Any:
     """
     arrow = load_pyarrow()
     try:
-        return arrow.parquet.ParquetFile(path)
+        # By portions: without these a file, or a row group of any size, is read into memory whole.
+        return arrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES)
     except arrow.ArrowException as error:
         raise InputFault(f"{path}: not a whole Parquet file: {error}") from error
 

@@ -11,6 +11,9 @@ from vecgate.cli.display import plain
 from vecgate.cli.row_readers import Row
 from vecgate.errors import VecgateError
 
+REFUSED_SUFFIX = ".refused.jsonl"
+"""Ends the name of a file of refused records unless another is given."""
+
 REASONS_SHOWN = 3
 """Refused records that the summary describes."""
 

@@ -16,7 +16,7 @@ from vecgate.cli.checkpoint import Checkpoint, Position, checkpoint_for
 from vecgate.cli.faults import EXIT_REFUSED, InputFault, Interrupted
 from vecgate.cli.indexing import Job
 from vecgate.cli.progress import progress_bar
-from vecgate.cli.refusals import Refusals
+from vecgate.cli.refusals import REFUSED_SUFFIX, Refusals
 from vecgate.cli.sources import Source
 from vecgate.errors import VecgateError
 
@@ -50,7 +50,7 @@ class RunOptions:
         Raises:
             InputFault: nothing can be written there.
         """
-        path = self.refused or Path(f"{Path(source.name).resolve().name}.refused.jsonl")
+        path = self.refused or Path(f"{Path(source.name).resolve().name}{REFUSED_SUFFIX}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise InputFault(f"{path}: refused records could not be written there", "name another place with --refused")
         return path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from vecgate.cli.faults import InputFault
+from vecgate.cli.refusals import REFUSED_SUFFIX
 from vecgate.cli.row_readers import Row, text_lines
 from vecgate.cli.sources import STDIN, faults_of_text, file_identity, is_regular, opened_text
 from vecgate.timestamps import Timestamp
@@ -86,7 +87,7 @@ class TextFile:
 class Folder:
     """The files of a folder that match a pattern, in the order of their paths; ids are the paths within the folder.
 
-    Hidden files and those in hidden folders are left out, unless a pattern names them.
+    Hidden files, those in hidden folders, and files of refused records are left out, unless a pattern names them.
     """
 
     path: str
@@ -136,9 +137,10 @@ class Folder:
         found: set[Path] = set()
         for pattern in self.patterns:
             hidden = any(part.startswith(".") for part in Path(pattern).parts)
+            refused = pattern.endswith(REFUSED_SUFFIX)
             for file in root.glob(pattern):
                 shown = hidden or not any(part.startswith(".") for part in file.relative_to(root).parts)
-                if shown and file.is_file():
+                if shown and (refused or not file.name.endswith(REFUSED_SUFFIX)) and file.is_file():
                     found.add(file)
         return sorted(found, key=lambda file: file.relative_to(root).as_posix())
 
