@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import io
 import json
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +131,18 @@ def test_a_text_is_stored_by_paragraphs_lines_or_whole(
     assert vecgate("index", "notes.txt", "-c", texts, "--split", "file").status == 0
     whole = "first line\r\nsecond line\r\n\r\n  \r\nanother paragraph\r\n"
     assert stored(client, texts) == {"notes.txt": (whole, about)}
+
+
+def test_texts_come_from_stdin_too(
+    vecgate: Vecgate, client: Client, texts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n\ntwo\n")))
+    done = vecgate("index", "-", "--format", "txt", "-c", texts)
+    assert (done.status, done.err) == (0, "")
+    assert stored(client, texts) == {
+        "stdin:1": ("one", {"path": "stdin", "line": 1}),
+        "stdin:3": ("two", {"path": "stdin", "line": 3}),
+    }
 
 
 def test_a_folder_is_stored_file_by_file(vecgate: Vecgate, client: Client, texts: str, folder: Path) -> None:

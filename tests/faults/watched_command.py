@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
@@ -36,25 +37,24 @@ def run_watched(
     """
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=its_end, text=True, env=os.environ | {"TERM": "xterm"} | environment
-    )
-    os.close(its_end)
+    variables = os.environ | {"TERM": "xterm"} | environment
     shown = ""
     last: tuple[int, int] | None = None
-    try:
-        # The end of the terminal is an error when the command is gone.
-        with suppress(OSError):
-            while data := os.read(terminal, 65_536):
-                shown += data.decode(errors="replace")
-                states = PROGRESS.findall(shown[-4_096:])
-                if states and (state := (int(states[-1][0]), int(states[-1][1]))) != last:
-                    last = state
-                    on_bar(*state)
-        out, _ = process.communicate(timeout=60)
-    finally:
-        os.close(terminal)
-        if process.poll() is None:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=its_end, text=True, env=variables) as process:
+        os.close(its_end)
+        try:
+            # The end of the terminal is an error when the command is gone.
+            with suppress(OSError):
+                while data := os.read(terminal, 65_536):
+                    shown += data.decode(errors="replace")
+                    if select.select([terminal], [], [], 0)[0]:
+                        continue  # what is shown now comes last
+                    states = PROGRESS.findall(shown[-4_096:])
+                    if states and (state := (int(states[-1][0]), int(states[-1][1]))) != last:
+                        last = state
+                        on_bar(*state)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            os.close(terminal)
             process.kill()
-            process.wait()
     return Watched(process.returncode, out, shown)
