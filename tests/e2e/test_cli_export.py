@@ -367,6 +367,15 @@ def test_a_file_that_cannot_be_an_export_is_one_line(
     assert not [file for file in folder.iterdir() if "unfinished" in file.name]
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_export_is_not_indexed_as_any_file(
+    vecgate: Vecgate, client: Client, docs: str, folder: Path, suffix: str
+) -> None:
+    client.upsert(docs, [Record("a", "text", [1, 2])])
+    assert vecgate("export", docs, f"a{suffix}").status == 0
+    assert_one_error_line(vecgate("index", f"a{suffix}", "-c", docs), 2, "an export of a collection", "vecgate import")
+
+
 def test_a_collection_that_is_not_there_is_made_on_request_alone(
     vecgate: Vecgate, client: Client, docs: str, folder: Path
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_folder_is_stored_file_by_file(vecgate: Vecgate, client: Client, texts
     [
         (["book", "--glob", "*.pdf"], ["no file matches *.pdf", "--glob"]),
         (["book", "--glob", "/etc/*"], ["below the folder"]),
+        (["book", "--glob", "../*"], ["below the folder"]),
         (["book", "--format", "csv"], ["a folder is read as plain text"]),
         (["book/a.txt", "--glob", "*"], ["--glob needs a folder"]),
         (["a.csv", "--split", "line"], ["--split is for plain text"]),
@@ -238,3 +239,15 @@ def test_pieces_fit_into_what_the_model_reads(
         counted = ["--chunk-tokens", "max", "--tokenizer", str(tokenizer)]
         assert vecgate("index", "a.txt", "-c", collection, *counted).status == 0
         assert 0 < client.count(collection) <= estimated
+
+
+def test_a_file_whose_name_is_no_text_is_refused_alone(
+    vecgate: Vecgate, client: Client, texts: str, folder: Path
+) -> None:
+    (folder / "book").mkdir()
+    (folder / "book" / "a.txt").write_text("A")
+    (folder / "book" / os.fsdecode(b"\xff.txt")).write_text("B")
+    done = vecgate("index", "book", "-c", texts)
+    assert done.status == 3
+    assert "\\udcff.txt" in done.err
+    assert list(stored(client, texts)) == ["a.txt"]

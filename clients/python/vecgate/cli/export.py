@@ -52,9 +52,9 @@ def export(
     chosen = export_format(file, file_format)
     info = client.get_collection(collection)
     partitions = _partitions(info, namespaces)
-    total = None
-    if filter_text is None:
-        total = sum(client.count(collection, namespace=namespace) for namespace in partitions)
+    # With a filter, or where the server lists not every namespace, nobody knows before.
+    known = filter_text is None and info.namespace_count == len(info.namespaces)
+    total = sum(info.namespaces.get(namespace, 0) for namespace in partitions) if known else None
     page_size = _page_size(client.server_info().limits, info.collection.dimension)
     done = 0
     with (

@@ -62,8 +62,7 @@ class ExportSource:
         return self._open_parquet() if self.file_format == "parquet" else self._open_json_lines()
 
     def _open_parquet(self) -> OpenedExport:
-        with open_parquet(self.file.path) as opened:
-            header = (opened.schema_arrow.metadata or {}).get(HEADER.encode())
+        header = parquet_settings(self.file.path)
         if header is None:
             raise InputFault(f"{self.name}: a Parquet file without the settings of a collection", NO_EXPORT)
         try:
@@ -101,6 +100,18 @@ class ExportSource:
                 f"{self.name}: holds {records:,} records before its end, which counts {counted}",
                 "export the collection again",
             )
+
+
+def parquet_settings(path: str) -> bytes | None:
+    """Return the settings that an export has in a Parquet file's metadata; None in any other Parquet file."""
+    with open_parquet(path) as opened:
+        found: bytes | None = (opened.schema_arrow.metadata or {}).get(HEADER.encode())
+    return found
+
+
+def export_fault(name: str) -> InputFault:
+    """Return the refusal of an export where rows of any kind are read, which would lose what it is."""
+    return InputFault(f"{name}: an export of a collection", "vecgate import stores it")
 
 
 def _with_metadata(row: Row, name: str) -> Row:

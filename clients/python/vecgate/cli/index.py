@@ -10,6 +10,8 @@ import click
 
 from vecgate.cli.chunking import ChunkOptions, chunker_for
 from vecgate.cli.completion import model_names
+from vecgate.cli.export_format import HEADER
+from vecgate.cli.export_sources import export_fault
 from vecgate.cli.indexing import Job, checked, count_rows
 from vecgate.cli.options import collection_option, namespace_option, with_client, with_row_mapping
 from vecgate.cli.refusals import Refusals
@@ -55,7 +57,8 @@ def index(
     Records that are refused are written to a file with their reasons; the exit status is then 3.
     """
     refused_path = run.refused_path(records)
-    total = count_rows(records, mapping.check_first)
+    check = functools.partial(_check_first, mapping)
+    total = count_rows(records, check)
     make = _record_maker(client, records, mapping, chunks, _model(client, collection, model=model, create=create))
     settings = _collection(client, collection, model=model, create=create)
     truncation: Truncation = "truncate" if truncate else "error"
@@ -65,10 +68,16 @@ def index(
     store = functools.partial(
         client.upsert_many, collection, truncation=truncation, batch_size=run.batch_size, timeout=run.patience
     )
-    rows = functools.partial(checked, records, mapping.check_first)
+    rows = functools.partial(checked, records, check)
     refusals = Refusals(refused_path, kept_bytes=start.refused_bytes)
     job = Job(rows, make, lambda _: namespace, store, checkpoint, refusals)
     return run_to_end(job, start, total, f"indexing into {collection}")
+
+
+def _check_first(mapping: RowMapping, row: Row, source: Source) -> None:
+    if HEADER in row.values:
+        raise export_fault(source.name)
+    mapping.check_first(row, source)
 
 
 def _plan(mapping: RowMapping, chunks: ChunkOptions | None) -> list[object]:

@@ -49,7 +49,9 @@ class Refusals:
         """
         message = PLACE_IN_BATCH.sub("", error.message)
         if len(self.examples) < REASONS_SHOWN:
-            self.examples.append(f"{row.place}: {message} ({error.reason})")
+            example = f"{row.place}: {message} ({error.reason})"
+            # The name of a file may be no text.
+            self.examples.append(example.encode(errors="backslashreplace").decode())
         entry = {
             "line": row.line,
             "id": record_id,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from vecgate.cli.chunking import WHOLE_MODEL, ChunkOptions
+from vecgate.cli.export_sources import export_fault, parquet_settings
 from vecgate.cli.sources import FORMATS, Source, source
 from vecgate.cli.text_sources import EVERY_FILE, SPLITS, Folder, TextFile
 
@@ -98,7 +99,7 @@ def _source(file: str, file_format: str | None, split: str | None, patterns: tup
         if file_format not in (None, "txt"):
             raise click.UsageError(f"a folder is read as plain text; index its {file_format} files one by one")
         for pattern in patterns:
-            if not pattern or PurePath(pattern).is_absolute():
+            if not pattern or PurePath(pattern).is_absolute() or ".." in PurePath(pattern).parts:
                 raise click.UsageError(f"--glob {pattern!r}: give a pattern below the folder, such as '**/*.md'")
         return Folder(file, patterns or EVERY_FILE, split or "file")
     if patterns:
@@ -106,6 +107,8 @@ def _source(file: str, file_format: str | None, split: str | None, patterns: tup
     rows = source(file, file_format, FORMATS)
     if rows.file_format == "txt":
         return TextFile(file, split or "paragraph")
+    if rows.file_format == "parquet" and parquet_settings(file) is not None:
+        raise export_fault(file)
     if split is not None:
         raise click.UsageError(f"--split is for plain text, and {rows.name} is read as {rows.file_format}")
     return rows
