@@ -21,7 +21,9 @@ VARIABLE = "_VECGATE_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete commands, options, and the names of collections and models.
+    """Print what makes a shell complete words.
+
+    These are commands, options, and names of collections and models.
 
     \b
     bash: eval "$(vecgate completion bash)"        in ~/.bashrc

@@ -45,9 +45,9 @@ def export(
     filter_text: str | None,
     file_format: str | None,
 ) -> None:
-    """Write COLLECTION to FILE (.jsonl, .jsonl.gz or .parquet; - for stdout): settings, records, vectors.
+    """Write COLLECTION to FILE: settings, records, vectors.
 
-    FILE appears when it is whole. vecgate import reads it.
+    FILE ends with .jsonl, .jsonl.gz or .parquet; - for JSON lines on stdout. It appears when it is whole. vecgate import reads it.
     """
     chosen = export_format(file, file_format)
     info = client.get_collection(collection)

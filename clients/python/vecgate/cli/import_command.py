@@ -42,9 +42,9 @@ def import_(
     index_by_size: bool,
     run: RunOptions,
 ) -> int:
-    """Store the records of FILE (from vecgate export; - for JSON lines on stdin) in COLLECTION, with their vectors.
+    """Store an export in COLLECTION, with its vectors.
 
-    No text is encoded again. A collection of another model or dimension is refused before anything is stored.
+    FILE is from vecgate export; - for JSON lines on stdin. No text is encoded again. A collection of another model or dimension is refused before anything is stored.
     """
     exported = ExportSource(source(file, file_format, EXPORT_FORMATS))
     refused_path = run.refused_path(exported)

@@ -51,9 +51,9 @@ def index(
     model: str | None,
     truncate: bool,
 ) -> int:
-    """Store the records of FILE (JSON lines, CSV, TSV, Parquet, plain text, also .gz; a folder; - for stdin) in a collection.
+    """Store the records of a file or folder in a collection.
 
-    Everything is read through before anything is stored. An interrupted run continues when the same command is given again.
+    FILE is JSON lines, CSV, TSV, Parquet or plain text, also .gz, or a folder of plain texts; - for stdin. Everything is read through before anything is stored. An interrupted run continues when the same command is given again.
     Records that are refused are written to a file with their reasons; the exit status is then 3.
     """
     refused_path = run.refused_path(records)
