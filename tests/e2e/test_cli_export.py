@@ -28,6 +28,7 @@ from emulators.qdrant_server import QdrantEmulator
 from faults.killed_server import KilledServer
 
 from vecgate import Client, Fields, HnswIndex, Record, StoredRecord, Timestamp
+from vecgate.client.ingesting import Ingesting
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -391,16 +392,31 @@ def test_a_collection_that_is_not_there_is_made_on_request_alone(
 
 @pytest.mark.model
 def test_vectors_travel_with_the_fingerprint_of_their_model(
-    model_server: Server, capfd: pytest.CaptureFixture[str], collection: str, folder: Path
+    model_server: Server,
+    capfd: pytest.CaptureFixture[str],
+    collection: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vecgate = running(model_server.address, capfd)
+    upsert_many, told = Ingesting.upsert_many, list[object]()
+
+    def noting(self: Ingesting, *arguments: Any, vector_fingerprint: str | None, **options: Any) -> Any:
+        told.append(vector_fingerprint)
+        return upsert_many(self, *arguments, vector_fingerprint=vector_fingerprint, **options)
+
     with Client(model_server.address) as client:
         client.create_collection(collection)
         client.upsert(collection, [Record("cat", "The cat sat on the mat."), Record("gpu", "GPU prices rose.")])
         assert vecgate("export", collection, "a.parquet").status == 0
         assert vecgate("export", collection, "a.jsonl").status == 0
         copy = f"{collection}-copy"
-        imported = vecgate("import", "a.parquet", copy, "--create")
+        with monkeypatch.context() as patched:
+            patched.setattr(Ingesting, "upsert_many", noting)
+            imported = vecgate("import", "a.parquet", copy, "--create")
+        bound = client.get_collection(collection).collection.model
+        assert bound is not None
+        assert told == [bound.fingerprint]
         assert (imported.status, imported.err) == (0, "")
         assert_equal(everything(client, collection), everything(client, copy))
         assert client.get_collection(copy).collection.model == client.get_collection(collection).collection.model
