@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 import click
 
-from vecgate.channel import DEFAULT_TARGET
 from vecgate.cli.collections import collections
 from vecgate.cli.completion import completion
+from vecgate.cli.connecting import with_root_connection
 from vecgate.cli.encode import encode
 from vecgate.cli.export import export
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
@@ -28,18 +28,10 @@ from vecgate.cli.search import search
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@click.option(
-    "--target",
-    "-t",
-    envvar="VECGATE_TARGET",
-    default=DEFAULT_TARGET,
-    show_default=True,
-    show_envvar=True,
-    help="Address of the server, host:port.",
-)
+@with_root_connection
 @click.version_option(version("vecgate"), prog_name="vecgate")
 @click.pass_context
-def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the commands read it from the root context
+def cli(context: click.Context, /, **_connection: object) -> None:  # the commands read it from the root context
     """Search by meaning: a client of a vecgate server.
 
     \b

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import get_completion_class
 
+from vecgate.cli.connecting import connect
+from vecgate.cli.faults import InputFault
 from vecgate.client import Client
 from vecgate.errors import VecgateError
 
@@ -47,11 +49,10 @@ def model_names(context: click.Context, parameter: click.Parameter, begun: str) 
 
 
 def _names(context: click.Context, begun: str, ask: Callable[[Client], Iterable[str]]) -> list[str]:
-    target = context.params.get("target") or context.find_root().params["target"]
     try:
-        with Client(target) as client:
+        with connect(context) as client:
             return [name for name in ask(client) if name.startswith(begun)]
-    except VecgateError:
+    except (VecgateError, InputFault):
         # A message would land in the middle of the line that is being typed.
         return []
 
