@@ -21,7 +21,11 @@ DEFAULT_PAGE_SIZE = 100
 
 
 class AsyncReading(AsyncConnected):
-    """The client's methods that read."""
+    """The client's methods that read.
+
+    >>> (await client.get("docs", ["cat"])).records[0].metadata["year"]
+    2024
+    """
 
     async def get(
         self,
@@ -76,6 +80,9 @@ class AsyncReading(AsyncConnected):
     ) -> int:
         """Count records, exactly.
 
+        >>> await client.count("docs", filter=field("year") >= 2020)
+        2
+
         Args:
             collection: the collection.
             ids: only records with these ids; at most one of `ids` and `filter` is given.
@@ -113,6 +120,9 @@ class AsyncReading(AsyncConnected):
         A record that exists from the first page to the last comes exactly once, whatever is written meanwhile. A page that is
         larger than the server's max_message_bytes is asked for again with half the records.
 
+        >>> sorted([record.id async for record in client.list("docs", filter='topic = "pets"')])
+        ['cat', 'dog']
+
         Args:
             collection: the collection.
             filter: only records that match.
@@ -148,6 +158,9 @@ class AsyncReading(AsyncConnected):
         timeout: float | None = None,
     ) -> FieldStats:
         """Describe a metadata field: its values with counts, its smallest and largest number and time.
+
+        >>> (await client.field_stats("docs", "topic")).values
+        (('pets', 2),)
 
         Args:
             collection: the collection.
