@@ -27,6 +27,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "update_collection": lambda client: client.update_collection("docs", index=None),
     "update_metadata": lambda client: client.update_metadata("docs", all=True, remove=["year"]),
     "upsert": lambda client: client.upsert("docs", [{"id": "a", "text": "text"}]),
+    "upsert_many": lambda client: client.upsert_many("docs", [{"id": "a", "text": "text"}]),
     "wait_ready": lambda client: client.wait_ready(),
 }
 """Every method of the client that calls the server → a call of it."""

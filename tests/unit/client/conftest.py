@@ -25,6 +25,8 @@ class NotingServer(grpc.GenericRpcHandler):
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         self.calls.append((call.method, dict(call.invocation_metadata)))
+        if call.method.endswith("/UpsertStream"):
+            return grpc.stream_stream_rpc_method_handler(self._refusal)
         return grpc.unary_unary_rpc_method_handler(_limits if call.method.endswith("/GetServerInfo") else self._refusal)
 
 

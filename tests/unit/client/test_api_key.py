@@ -26,7 +26,6 @@ KEY = "secret-key-0123456789"
 EVERY_METHOD = {
     f"/vecgate.v1.VectorSearchService/{method.name}"
     for method in service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].methods
-    if method.name != "UpsertStream"
 }
 
 

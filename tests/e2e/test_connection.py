@@ -1,0 +1,32 @@
+"""A server that vanishes without a word is noticed, and the client goes on when it is back."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from vecgate import Client, UnavailableError, channel
+
+FAST = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 300}
+NO_MODELS: dict[str, Any] = {"backends": {"memory": {"kind": "memory"}}, "models": {"preload": []}}
+
+
+def test_a_server_that_is_stopped_is_noticed_long_before_the_deadline(
+    start_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = dict(channel.CHANNEL_OPTIONS)
+    assert told["grpc.keepalive_time_ms"] == 30_000
+    monkeypatch.setattr(channel, "CHANNEL_OPTIONS", tuple((told | FAST).items()))
+    server = start_server(NO_MODELS)
+    with Client(server.address) as client:
+        client.wait_ready()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(UnavailableError):
+                client.delete("docs", all=True, timeout=100)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        client.wait_ready()
+        assert client.server_info().default_backend == "memory"
