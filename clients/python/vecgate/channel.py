@@ -32,6 +32,9 @@ DEFAULT_TARGET = "localhost:50051"
 KEEPALIVE_MS = 30_000
 """Pings while a call waits, so that a dead connection is noticed; the server allows one every 10 s."""
 
+PING_TIMEOUT_MS = 10_000
+"""How long an answer to a ping may take before the connection counts as dead; gRPC's own bound is a minute."""
+
 INITIAL_RECONNECT_MS = 100
 MAX_RECONNECT_MS = 2_000
 """Pauses between two attempts to reach a server that is down, growing from the first to the second."""
@@ -57,6 +60,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    # The second bounds the answer to a ping, the first what the operating system may leave unacknowledged.
+    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     # gRPC would stop pinging after two pings without data between them, as in a call that takes long.
     ("grpc.http2.max_pings_without_data", 0),
     # Only what never left this machine, or what the server never looked at, is sent again by gRPC itself.
