@@ -68,7 +68,7 @@ def blocks(page: Path) -> Iterator[re.Match[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page: Path, client: Client, model_server: Any, files: None) -> None:
-    names: dict[str, Any] = {"__name__": "page", "json": json, "key": "a-key", "Record": Record}
+    names: dict[str, Any] = {"__name__": "page", "key": "a-key", "Record": Record}
     ran = 0
     for block in blocks(page):
         names["client"] = client
