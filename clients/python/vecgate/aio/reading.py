@@ -25,6 +25,8 @@ class AsyncReading(AsyncConnected):
 
     >>> (await client.get("docs", ["cat"])).records[0].metadata["year"]
     2024
+    >>> sorted([record.id async for record in client.list("docs", filter='topic = "pets"')])
+    ['cat', 'dog']
     """
 
     async def get(
@@ -119,9 +121,6 @@ class AsyncReading(AsyncConnected):
 
         A record that exists from the first page to the last comes exactly once, whatever is written meanwhile. A page that is
         larger than the server's max_message_bytes is asked for again with half the records.
-
-        >>> sorted([record.id async for record in client.list("docs", filter='topic = "pets"')])
-        ['cat', 'dog']
 
         Args:
             collection: the collection.
