@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-hub bench-encoder bench-faiss bench-ingest build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -12,6 +12,8 @@ BENCH_ARGS ?=
 CONFORMANCE_EXAMPLES ?=
 CONFORMANCE_STEPS ?=
 KILLS ?= 200
+SYNSETS ?= 117659
+INGEST_KILLS ?= 5
 # Encoded once, then kept here.
 CONFORMANCE_RECORDS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vecgate/wordnet-10000.npz
 
@@ -100,6 +102,10 @@ test-interop: .venv-langchain/ready .venv-haystack/ready
 
 test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals and merges, and check that nothing is lost (KILLS=1000)
 	@VECGATE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest tests/e2e/test_kill.py --log-cli-level=INFO $(PYTEST_ARGS)
+
+test-ingest: $(READY) ## Index all of WordNet by one command while its server is killed five times (SYNSETS=10000 INGEST_KILLS=2)
+	@VECGATE_TEST_SYNSETS=$(SYNSETS) VECGATE_TEST_INGEST_KILLS=$(INGEST_KILLS) $(BIN)/python -m pytest tests/e2e/test_ingest.py \
+	    --log-cli-level=INFO $(PYTEST_ARGS)
 
 bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
 	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SERVER_PYTHON = os.environ.get("VECGATE_TEST_SERVER_PYTHON", sys.executable)
 SERVING = "vecgate-server: serving on "
 LOCAL: dict[str, Any] = {"server": {"port": 0, "health_interval_seconds": 0.1}}
 NO_MODELS: dict[str, Any] = {"models": {"preload": []}}
@@ -39,6 +40,7 @@ class ServerProcess:
     """`python -m vecgate_server` on a configuration, serving at `address`.
 
     `missing` packages are as if not installed; `prefix` is a command that runs the server's, in its own process.
+    VECGATE_TEST_SERVER_PYTHON names another interpreter for it than that of the tests.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ServerProcess:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), environment.get("PYTHONPATH"))))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "vecgate_server", "--config", str(self.configuration)],
+                [*prefix, SERVER_PYTHON, "-m", "vecgate_server", "--config", str(self.configuration)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -1,22 +1,25 @@
 """Calls to real servers on real sockets.
 
 `stub` and `model_stub` speak from the test's event loop to the servers of the session; tests keep apart by `collection`, a name of
-their own. `refusal` takes a refused call apart.
+their own. `vecgate` runs command lines, `client` is the blocking client; both speak to the memory server. `refusal` takes a refused call apart.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
+from command_line import Vecgate, running
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from vecgate import Client
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 
 if TYPE_CHECKING:
@@ -44,6 +47,37 @@ _numbers = itertools.count(1)
 def collection() -> str:
     """A collection name that no other test uses."""
     return f"collection-{next(_numbers)}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in with the command line, which remembers interrupted runs there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VECGATE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("VECGATE_TARGET", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def vecgate(memory_server: Any, folder: Path, capfd: pytest.CaptureFixture[str]) -> Vecgate:
+    """Run a command line against the memory server."""
+    return running(memory_server.address, capfd)
+
+
+@pytest.fixture
+def client(memory_server: Any) -> Iterator[Client]:
+    """The blocking client on the memory server."""
+    with Client(memory_server.address) as client:
+        client.wait_ready()
+        yield client
+
+
+@pytest.fixture
+def docs(client: Client, collection: str) -> str:
+    """A collection of two-dimensional vectors."""
+    client.create_collection(collection, dimension=2)
+    return collection
 
 
 @dataclass(frozen=True)

@@ -4,91 +4,33 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
+from command_line import (
+    Server,
+    Vecgate,
+    assert_one_error_line,
+    interrupted_after,
+    records_sent,
+    running,
+    vecgate_process,
+)
 
 from vecgate import Client, Record, Timestamp
 from vecgate.cli.app import run
-from vecgate.client.writing import Writing
 
-VECGATE = [sys.executable, "-c", "from vecgate.cli import main; main()"]
-
-
-class ServerProcess(Protocol):
-    """A running server."""
-
-    address: str
-
-
-class Outcome(NamedTuple):
-    """What a command line left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Vecgate = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test works in a folder of its own, and remembers interrupted runs there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VECGATE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("VECGATE_TARGET", raising=False)
-    return tmp_path
-
-
-def running(address: str, capfd: pytest.CaptureFixture[str]) -> Vecgate:
-    def vecgate(*arguments: str) -> Outcome:
-        status = run(["--target", address, *arguments])
-        return Outcome(status, *capfd.readouterr())
-
-    return vecgate
-
-
-@pytest.fixture
-def vecgate(memory_server: ServerProcess, capfd: pytest.CaptureFixture[str]) -> Vecgate:
-    """Run a command line against the memory server."""
-    return running(memory_server.address, capfd)
-
-
-@pytest.fixture
-def client(memory_server: ServerProcess) -> Iterator[Client]:
-    with Client(memory_server.address) as client:
-        client.wait_ready()
-        yield client
-
-
-@pytest.fixture
-def docs(client: Client, collection: str) -> str:
-    """A collection of two-dimensional vectors."""
-    client.create_collection(collection, dimension=2)
-    return collection
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def write_vectors(path: Path, number: int) -> None:
     rows = [{"id": f"r{n}", "vector": [1, n], "text": f"text {n}", "year": 2000 + n} for n in range(number)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-
-
-def assert_one_error_line(outcome: Outcome, status: int, *words: str) -> None:
-    assert outcome.status == status
-    assert outcome.err.startswith("error: ")
-    assert outcome.err.count("\n") == 1
-    for word in words:
-        assert word in outcome.err
 
 
 def test_a_file_is_indexed_and_its_records_can_be_read(
@@ -139,40 +81,40 @@ def test_an_interrupted_run_continues_where_it_was_acknowledged(
     vecgate: Vecgate, client: Client, docs: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_vectors(folder / "a.jsonl", 30)
-    upsert, sent = Writing.upsert, []
-
-    def interrupted(self: Writing, collection: str, records: list[Record], **options: Any) -> Any:
-        sent.append([record.id for record in records])
-        if len(sent) == 3:
-            raise KeyboardInterrupt
-        return upsert(self, collection, records, **options)
-
-    monkeypatch.setattr(Writing, "upsert", interrupted)
-    stopped = vecgate("index", "a.jsonl", "-c", docs, "--batch-size", "10")
+    with interrupted_after(20, monkeypatch):
+        stopped = vecgate("index", "a.jsonl", "-c", docs, "--batch-size", "10")
     assert_one_error_line(stopped, 130, "at least 20 records are stored", "the same command continues")
-    assert client.count(docs) == 20
+    assert client.count(docs) >= 20
+    sent = records_sent(monkeypatch)
     done = vecgate("index", "a.jsonl", "-c", docs, "--batch-size", "10")
     assert (done.status, done.err) == (0, "continuing after 20 records\n")
     assert "stored 30 records" in done.out
-    assert sent[3:] == [[f"r{number}" for number in range(20, 30)]]
+    assert sent == [f"r{number}" for number in range(20, 30)]
     assert client.count(docs) == 30
     assert list((folder / "state").iterdir()) == []
+
+
+def test_a_killed_run_continues_where_it_was_acknowledged(
+    memory_server: Server, vecgate: Vecgate, client: Client, docs: str, folder: Path
+) -> None:
+    write_vectors(folder / "a.jsonl", 20_000)
+    arguments = ("index", "a.jsonl", "-c", docs, "--batch-size", "50")
+    with vecgate_process(memory_server, *arguments) as process:
+        while not list((folder / "state").glob("*.json")):
+            assert process.poll() is None
+        process.kill()
+    done = vecgate(*arguments)
+    assert done.status == 0
+    assert done.err.startswith("continuing after ")
+    assert "stored 20,000 records, refused 0" in done.out
+    assert client.count(docs) == 20_000
 
 
 def test_a_collection_made_anew_is_indexed_from_the_start(
     vecgate: Vecgate, client: Client, docs: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_vectors(folder / "a.jsonl", 20)
-    with monkeypatch.context() as patched:
-        upsert, calls = Writing.upsert, []
-
-        def interrupted(self: Writing, *arguments: Any, **options: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return upsert(self, *arguments, **options)
-
-        patched.setattr(Writing, "upsert", interrupted)
+    with interrupted_after(10, monkeypatch):
         assert vecgate("index", "a.jsonl", "-c", docs, "--batch-size", "10").status == 130
     client.delete_collection(docs)
     client.create_collection(docs, dimension=2)
@@ -180,7 +122,7 @@ def test_a_collection_made_anew_is_indexed_from_the_start(
     assert client.count(docs) == 20
 
 
-def test_records_come_from_stdin(memory_server: ServerProcess, client: Client, docs: str) -> None:
+def test_records_come_from_stdin(memory_server: Server, client: Client, docs: str) -> None:
     with vecgate_process(memory_server, "index", "-", "-c", docs, "--metadata-field", "at:timestamp") as process:
         out, err = process.communicate(b'{"id": 1, "vector": [1, 2], "at": "2020-01-01T00:00:00Z"}\n', timeout=60)
     assert (process.returncode, err) == (0, b"")
@@ -188,7 +130,7 @@ def test_records_come_from_stdin(memory_server: ServerProcess, client: Client, d
     assert client.get(docs, ["1"]).records[0].metadata == {"at": Timestamp(1_577_836_800)}
 
 
-def test_ctrl_c_is_one_line_and_status_130(memory_server: ServerProcess, client: Client, docs: str) -> None:
+def test_ctrl_c_is_one_line_and_status_130(memory_server: Server, client: Client, docs: str) -> None:
     with vecgate_process(memory_server, "index", "-", "-c", docs, "--batch-size", "2") as process:
         assert process.stdin
         process.stdin.write(b'{"id": "a", "vector": [1, 2]}\n{"id": "b", "vector": [1, 2]}\n{"id": "c"')
@@ -223,7 +165,7 @@ def test_a_command_that_is_left_out_shows_those_there_are(vecgate: Vecgate, grou
     assert "\nCommands:\n" in shown.err
 
 
-def test_a_reader_that_goes_away_leaves_no_traceback(memory_server: ServerProcess, client: Client, docs: str) -> None:
+def test_a_reader_that_goes_away_leaves_no_traceback(memory_server: Server, client: Client, docs: str) -> None:
     client.upsert(docs, [Record(str(n), "text " * 100, [1, n]) for n in range(1000)])
     with vecgate_process(memory_server, "search", "0", "--by-id", "-c", docs, "-k", "999", "--json") as process:
         assert process.stdout
@@ -371,7 +313,7 @@ def test_parameters_of_lists_need_lists(vecgate: Vecgate, collection: str) -> No
     assert_one_error_line(refused, 1, "index.hnsw.quantization")
 
 
-def test_info_tells_models_backends_and_limits(vecgate: Vecgate, memory_server: ServerProcess) -> None:
+def test_info_tells_models_backends_and_limits(vecgate: Vecgate, memory_server: Server) -> None:
     shown = vecgate("info")
     assert (shown.status, shown.err) == (0, "")
     for word in (memory_server.address, "serving", "all-MiniLM-L6-v2", "memory", "max_batch"):
@@ -380,7 +322,7 @@ def test_info_tells_models_backends_and_limits(vecgate: Vecgate, memory_server: 
 
 
 def test_the_target_comes_from_the_environment_unless_it_is_given(
-    memory_server: ServerProcess, docs: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    memory_server: Server, docs: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VECGATE_TARGET", memory_server.address)
     assert run(["count", "-c", docs]) == 0
@@ -391,7 +333,7 @@ def test_the_target_comes_from_the_environment_unless_it_is_given(
 
 @pytest.mark.model
 def test_texts_are_indexed_searched_and_encoded(
-    model_server: ServerProcess, capfd: pytest.CaptureFixture[str], collection: str, folder: Path
+    model_server: Server, capfd: pytest.CaptureFixture[str], collection: str, folder: Path
 ) -> None:
     vecgate = running(model_server.address, capfd)
     rows = (
@@ -407,7 +349,7 @@ def test_texts_are_indexed_searched_and_encoded(
     assert "TEXT_TOO_LONG" in indexed.err
     again = vecgate("index", "a.csv.gz", "-c", collection, "--truncate", *columns, *typed)
     assert again.status == 0
-    assert "stored 3 records, 2 with text encoded before, refused 0" in again.out
+    assert "stored 3 records, 2 with text encoded before, 1 with text cut, refused 0" in again.out
     found = vecgate("search", "Where is the kitten?", "-c", collection, "-k", "1", "--json", "-f", "year < 2010")
     match = json.loads(found.out)
     assert (match["id"], match["text"], match["metadata"]) == ("1", "Cats The cat sat on the mat.", {"year": 2001})
@@ -423,24 +365,3 @@ def test_texts_are_indexed_searched_and_encoded(
     assert_one_error_line(uncut, 1, "TEXT_TOO_LONG", "texts[2] is in line 4")
     refused = vecgate("encode", "--text", "x", "-o", str(folder / "no-such-folder" / "out.npy"))
     assert_one_error_line(refused, 2, "no-such-folder")
-
-
-@contextmanager
-def vecgate_process(server: ServerProcess, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command line as a process of its own, with pipes."""
-    process = subprocess.Popen(
-        [*VECGATE, "--target", server.address, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(os.environ),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                pipe.close()

@@ -140,6 +140,18 @@ def test_many_records_go_out_in_requests_and_come_back_in_pages(client: Client, 
     assert client.count(collection, consistency_token=result.consistency_token) == 600
 
 
+def test_records_stream_in_and_queries_stream_through(client: Client, collection: str) -> None:
+    client.create_collection(collection, dimension=2)
+    angles = np.arange(600) / 100
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    records = (Record(str(place), vector=point) for place, point in enumerate(circle))
+    result = client.upsert_many(collection, records, batch_size=100)
+    assert (result.stored, result.failed, result.searchable) == (600, 0, True)
+    found = client.search_many(collection, circle, top_k=1, exact=True, batch_size=50)
+    nearest = [outcome.matches[0].id for outcome in found if isinstance(outcome, SearchResult)]
+    assert nearest == [str(place) for place in range(600)]
+
+
 def test_metadata_is_changed_and_described(client: Client, docs: str) -> None:
     assert client.update_metadata(docs, ids=["z"], set={"year": 1990}, remove=["section"]).count == 1
     assert client.get(docs, ["z"]).records[0].metadata == {"year": 1990}
@@ -248,6 +260,9 @@ async def test_the_asynchronous_client_does_the_same(memory_server: ServerProces
         assert result.stored == 2
         assert [match.id for match in await client.search(collection, X)] == ["x", "y"]
         assert sorted([record.id async for record in client.list(collection, page_size=1)]) == ["x", "y"]
+        assert (await client.upsert_many(collection, [Record("x", vector=X)])).stored == 1
+        outcomes = [outcome async for outcome in client.search_many(collection, [X, Y], top_k=1)]
+        assert [outcome.matches[0].id for outcome in outcomes if isinstance(outcome, SearchResult)] == ["x", "y"]
         assert (await client.delete(collection, all=True)).count == 2
 
 

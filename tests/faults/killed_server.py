@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Self
 
 WAIT_SECONDS = 300.0
@@ -51,8 +52,11 @@ class Killer:
     Marks are whatever the caller counts, such as the records that are stored.
     """
 
-    def __init__(self, server: KilledServer, marks: Sequence[int], seed: int = 6) -> None:
+    def __init__(
+        self, server: KilledServer, marks: Sequence[int], seed: int = 6, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         self._server = server
+        self._wait_seconds = wait_seconds
         self._marks = marks
         self._chance = random.Random(seed)
         self._reached = 0
@@ -81,9 +85,12 @@ class Killer:
     def _kill(self) -> None:
         for mark in self._marks:
             with self._condition:
-                passed = self._condition.wait_for(lambda mark=mark: self._over or self._reached >= mark, WAIT_SECONDS)  # type: ignore[misc]  # mypy does not infer lambdas with defaults
+                passed = self._condition.wait_for(partial(self._passed, mark), self._wait_seconds)
             if self._over or not passed:
                 return
             threading.Event().wait(self._chance.uniform(0, 0.3))
             self._server.kill_and_restart()
             self.kills += 1
+
+    def _passed(self, mark: int) -> bool:
+        return self._over or self._reached >= mark

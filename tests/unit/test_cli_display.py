@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 
 import pytest
+from rich.cells import cell_len
 
 from vecgate.cli.display import print_table
 
@@ -37,3 +41,28 @@ def test_what_is_not_known_is_left_blank(capsys: pytest.CaptureFixture[str]) -> 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["a", "384"] in lines
     assert ["b"] in lines
+
+
+def test_a_row_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a", "x" * 3_000, "line\nbreak\ttab"), ("b", "", "\x1b[31mred\x07\u2028end")]
+    print_table(("id", "text", "metadata"), rows)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    first, second = (line.split() for line in shown.splitlines() if line.split()[:1] in (["a"], ["b"]))
+    assert first == ["a", "x" * 3_000, "line", "break", "tab"]
+    assert second[1:] == ["\ufffd[31mred\ufffd", "end"]
+
+
+def test_characters_of_two_columns_keep_the_columns_in_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "n"), [("日本語", 1), ("abc", 2), ("\U0001f600", 3)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip() and line.split()[-1].isdigit()]
+    assert len(lines) == 3
+    assert {cell_len(line.rstrip()) for line in lines} == {cell_len(lines[0].rstrip())}
+
+
+def test_json_is_utf_8_where_the_locale_is_not() -> None:
+    program = "from vecgate.cli.display import print_json; print_json({'text': 'ü 日本'})"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True, timeout=60)
+    assert json.loads(done.stdout.decode()) == {"text": "ü 日本"}

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecgate import InvalidArgumentError, Timestamp
+from vecgate import Client, InvalidArgumentError, Record, Timestamp
+from vecgate.cli.chunking import Chunker, ChunkOptions, chunker_for
 from vecgate.cli.faults import InputFault
+from vecgate.cli.row_readers import READERS, Row
 from vecgate.cli.row_records import RowMapping, parse_metadata_fields
-from vecgate.cli.sources import READERS, Row, source
+from vecgate.cli.sources import source
+from vecgate.cli.token_counting import estimated_tokens
 from vecgate.cli.vector_files import vector_writer
 
 FORMATS = tuple(READERS)
@@ -234,6 +239,52 @@ def test_what_was_begun_and_not_finished_leaves_what_was_there(tmp_path: Path) -
     assert [file.name for file in tmp_path.iterdir()] == ["out.npy"]
 
 
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "out.npy"])
+def test_what_was_given_up_leaves_nothing_and_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    with contextlib.suppress(KeyboardInterrupt), vector_writer(tmp_path / name) as writer:
+        writer.write(["a"], ["x"], np.ones((1, 2), np.float32))
+        raise KeyboardInterrupt
+    del writer
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_output_of_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputFault, match="tells no format"), vector_writer(tmp_path / "out.bin"):
         pass
+
+
+def test_extras_are_loaded_where_they_are_needed_alone() -> None:
+    program = "import sys, vecgate.cli.app; print({'pyarrow', 'semchunk', 'tokenizers', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "size", "tokenizer", "words"),
+    [("semchunk", 10, None, "vecgate[chunking]"), ("tokenizers", 10, Path("x"), "pip install tokenizers")],
+)
+def test_chunking_without_its_extras_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str, size: int, tokenizer: Path | None, words: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with Client("localhost:1") as client, pytest.raises(InputFault) as refused:
+        chunker_for(ChunkOptions(size, 0, tokenizer), client, None)
+    assert words in refused.value.hint
+
+
+@settings(deadline=None)
+@given(st.text(max_size=400), st.integers(1, 30), st.integers(0, 10))
+def test_pieces_cover_a_text_in_order_and_are_short_enough(text: str, size: int, overlap: int) -> None:
+    pytest.importorskip("semchunk", reason="the extra chunking is not installed")
+    pieces = Chunker(size, min(overlap, size - 1), estimated_tokens).pieces(Record("a", text))
+    assert [piece.id for piece in pieces] == [f"a#{number}" for number in range(len(pieces))]
+    spans = [(int(str(piece.metadata["chunk_start"])), int(str(piece.metadata["chunk_end"]))) for piece in pieces]
+    assert all(text[start:end] == piece.text for (start, end), piece in zip(spans, pieces, strict=True))
+    covered = {place for start, end in spans for place in range(start, end)}
+    assert all(character.isspace() for place, character in enumerate(text) if place not in covered)
+    assert all(estimated_tokens(piece.text or "") <= size for piece in pieces)

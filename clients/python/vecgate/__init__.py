@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         OutOfRangeError,
         PermissionDeniedError,
         ResourceExhaustedError,
+        TlsError,
         UnauthenticatedError,
         UnavailableError,
         UnimplementedError,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         UpsertResult,
     )
     from vecgate.search_results import Explanation, Match, RankedIds, Reranking, SearchBatchResult, SearchResult
+    from vecgate.security import TlsOptions
     from vecgate.server_info import (
         BackendInfo,
         Capabilities,
@@ -142,6 +144,8 @@ __all__ = [
     "StoredRecord",
     "Timestamp",
     "Timings",
+    "TlsError",
+    "TlsOptions",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
@@ -159,7 +163,7 @@ _NAMES_BY_MODULE = {
     "client": "Client",
     "errors": "AbortedError AlreadyExistsError CallCancelledError DataLossError DeadlineExceededError "
     "FailedPreconditionError FieldViolation InternalError InvalidArgumentError NotFoundError OutOfRangeError OutdatedClientError "
-    "PermissionDeniedError ResourceExhaustedError UnauthenticatedError UnavailableError UnimplementedError "
+    "PermissionDeniedError ResourceExhaustedError TlsError UnauthenticatedError UnavailableError UnimplementedError "
     "UnknownError VecgateError",
     "filters": "Filter expression field",
     "records": "IDS_ONLY BatchQuery ById Fields FlatIndex HnswIndex IvfIndex Record Rerank SearchOptions",
@@ -167,6 +171,7 @@ _NAMES_BY_MODULE = {
     "PairScores RecordFailure StoredRecord Timings UpsertProgress UpsertResult",
     "search_results": "Explanation Match RankedIds Reranking SearchBatchResult SearchResult",
     "server_info": "BackendInfo Capabilities Limits ModelInfo ModelKind ModelState ServerInfo ServingStatus",
+    "security": "TlsOptions",
     "timestamps": "Timestamp",
 }
 _HOMES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from vecgate.errors import InvalidArgumentError
 from vecgate.server_info import Limits
@@ -53,22 +53,41 @@ def batch_bounds(limits: Limits, batch_size: int | None = None) -> BatchBounds:
     )
 
 
-def batches(items: Iterable[Item], size_of: Callable[[Item], int], bounds: BatchBounds) -> Iterator[list[Item]]:
-    """Cut items into lists that obey the bounds, in order and lazily. An item larger than `bounds.bytes` goes alone.
+class Batcher(Generic[Item]):
+    """Gathers items, in order, into lists that obey the bounds. An item larger than `bounds.bytes` goes alone.
 
     Args:
-        items: what to send.
         size_of: bytes of an item on the wire.
         bounds: how large a list may get.
     """
-    batch: list[Item] = []
-    total = 0
-    for item in items:
-        size = size_of(item) + FRAMING_BYTES
-        if batch and (len(batch) == bounds.items or total + size > bounds.bytes):
+
+    def __init__(self, size_of: Callable[[Item], int], bounds: BatchBounds) -> None:
+        self._size_of = size_of
+        self._bounds = bounds
+        self._batch: list[Item] = []
+        self._bytes = 0
+
+    def add(self, item: Item) -> Iterator[list[Item]]:
+        """Take an item, and yield the lists that it completes: the one it does not fit into, the one it fills."""
+        size = self._size_of(item) + FRAMING_BYTES
+        if self._bytes + size > self._bounds.bytes:
+            yield from self.rest()
+        self._batch.append(item)
+        self._bytes += size
+        # At once: the next item may be long in coming.
+        if len(self._batch) == self._bounds.items:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[list[Item]]:
+        """Yield what is gathered, if anything is."""
+        batch, self._batch, self._bytes = self._batch, [], 0
+        if batch:
             yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size
-    if batch:
-        yield batch
+
+
+def batches(items: Iterable[Item], size_of: Callable[[Item], int], bounds: BatchBounds) -> Iterator[list[Item]]:
+    """Cut items into lists, lazily; see Batcher."""
+    batcher = Batcher(size_of, bounds)
+    for item in items:
+        yield from batcher.add(item)
+    yield from batcher.rest()

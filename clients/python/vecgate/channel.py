@@ -1,7 +1,6 @@
 """How a client reaches a server: target, default deadlines, keepalive, message sizes and retries.
 
-Channels are plain text for now; open_channel and open_async_channel are the only places that make one, so
-credentials will enter here and nowhere else.
+open_channel and open_async_channel are the only places that make a channel.
 """
 
 from __future__ import annotations
@@ -12,12 +11,20 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
 
-from vecgate.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError, VecgateError
+from vecgate.errors import InvalidArgumentError, TlsError, VecgateError
+from vecgate.security import ChannelSecurity
+
+if TYPE_CHECKING:
+    from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub, VectorSearchServiceStub
+
+Stub: TypeAlias = "VectorSearchServiceStub"
+AsyncStub: TypeAlias = "VectorSearchServiceAsyncStub"
+"""The methods of the service over a channel; the second has a name in the type stubs alone."""
 
 DEFAULT_TARGET = "localhost:50051"
 """Where `vecgate-server` listens unless told otherwise."""
@@ -25,61 +32,47 @@ DEFAULT_TARGET = "localhost:50051"
 KEEPALIVE_MS = 30_000
 """Pings while a call waits, so that a dead connection is noticed; the server allows one every 10 s."""
 
+PING_TIMEOUT_MS = 10_000
+"""How long an answer to a ping may take before the connection counts as dead; gRPC's own bound is a minute."""
+
 INITIAL_RECONNECT_MS = 100
 MAX_RECONNECT_MS = 2_000
 """Pauses between two attempts to reach a server that is down, growing from the first to the second."""
+
+MIN_RESOLUTION_MS = 2_000
+"""A name is asked for its addresses again when one of them is lost, but not more often; gRPC's own bound is 30 s, which
+would be the outage when all servers were replaced."""
 
 MAX_ATTEMPTS = 4
 INITIAL_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
 BACKOFF_MULTIPLIER = 2.0
 
-RETRIED_METHODS = (
-    "Encode",
-    "Rerank",
-    "Search",
-    "SearchBatch",
-    "Get",
-    "Count",
-    "List",
-    "FieldStats",
-    "GetCollection",
-    "ListCollections",
-    "ListModels",
-    "GetServerInfo",
-)
-"""Methods that change nothing, so that gRPC may send them again. Upsert depends on its mode and is retried by the client.
-Delete, UpdateMetadata and the making of collections are not: a second attempt would answer with another count, or that
-the collection exists."""
+UNTOUCHED_REASONS = frozenset({"STARTING", "SHUTTING_DOWN"})
+"""Reasons of UNAVAILABLE that are told before a request is looked at, so that it had no effect."""
 
-SERVICE_CONFIG = json.dumps(
-    {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [
-            {
-                "name": [{"service": "vecgate.v1.VectorSearchService", "method": method} for method in RETRIED_METHODS],
-                "retryPolicy": {
-                    "maxAttempts": MAX_ATTEMPTS,
-                    "initialBackoff": f"{INITIAL_BACKOFF_S}s",
-                    "maxBackoff": f"{MAX_BACKOFF_S}s",
-                    "backoffMultiplier": BACKOFF_MULTIPLIER,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-    }
-)
-"""gRPC service config (grpc/grpc-proto, service_config.proto)."""
+SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+"""gRPC service config (grpc/grpc-proto, service_config.proto). It has no retryPolicy: gRPC's own retries know nothing of
+RetryInfo, so the client makes them (pause_before_retry)."""
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # The server bounds messages (Limits.max_message_bytes); a second bound here could only disagree.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    # The second bounds the answer to a ping, the first what the operating system may leave unacknowledged.
+    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+    # gRPC would stop pinging after two pings without data between them, as in a call that takes long.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Only what never left this machine, or what the server never looked at, is sent again by gRPC itself.
     ("grpc.enable_retries", 1),
     # gRPC would stay away for up to 2 minutes from a server that was down for a while, though it is back.
     ("grpc.initial_reconnect_backoff_ms", INITIAL_RECONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
+    # Connections of its own: a child after a fork would otherwise take its parent's for its new client.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.dns_min_time_between_resolutions_ms", MIN_RESOLUTION_MS),
     ("grpc.service_config", SERVICE_CONFIG),
 )
 
@@ -127,17 +120,8 @@ def check_target(target: str) -> str:
     return target
 
 
-def open_channel(target: str) -> grpc.Channel:
-    """Open a blocking channel; it connects at the first call.
-
-    Raises:
-        InvalidArgumentError: as check_target.
-    """
-    return grpc.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
-
-
-def open_async_channel(target: str) -> grpc.aio.Channel:
-    """Open a channel of the running event loop; it connects at the first call.
+def check_async_target(target: str) -> str:
+    """Check a target for a channel of the running event loop.
 
     Raises:
         InvalidArgumentError: as check_target.
@@ -147,7 +131,23 @@ def open_async_channel(target: str) -> grpc.aio.Channel:
         asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("make an AsyncClient inside a coroutine: it belongs to the running event loop") from None
-    return grpc.aio.insecure_channel(check_target(target), options=CHANNEL_OPTIONS)
+    return check_target(target)
+
+
+def open_channel(target: str, security: ChannelSecurity) -> grpc.Channel:
+    """Open a blocking channel; it connects at the first call."""
+    options = (*CHANNEL_OPTIONS, *security.options)
+    if security.credentials is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, security.credentials, options)
+
+
+def open_async_channel(target: str, security: ChannelSecurity) -> grpc.aio.Channel:
+    """Open a channel of the running event loop; it connects at the first call."""
+    options = (*CHANNEL_OPTIONS, *security.options)
+    if security.credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, security.credentials, options)
 
 
 def pauses(
@@ -170,8 +170,9 @@ def pause_before_retry(
 ) -> float | None:
     """Decide whether and when to send a failed request again.
 
-    A request refused with RESOURCE_EXHAUSTED and RetryInfo had no effect, so any may be sent again, not before the time
-    the server named. One that met UNAVAILABLE may have had its effect.
+    A request that was refused with RetryInfo before it was looked at had no effect, so any may be sent again, not before the
+    time the server named, until the deadline. One that met UNAVAILABLE otherwise may have had its effect: it is sent again
+    only if that changes nothing, and only as often as `backoff` has pauses.
 
     Args:
         error: what the attempt met.
@@ -182,10 +183,20 @@ def pause_before_retry(
     Returns:
         Seconds to wait, or None if the error is final.
     """
-    pause = None
-    if isinstance(error, ResourceExhaustedError) and error.retry_after is not None:
+    if had_no_effect(error) and error.retry_after is not None:
         # Spread out, so that the callers refused together do not come back together.
-        pause = error.retry_after + next(pauses())
-    elif repeatable and isinstance(error, UnavailableError):
+        pause: float | None = error.retry_after + next(pauses())
+    elif repeatable and error.code is grpc.StatusCode.UNAVAILABLE and not isinstance(error, TlsError):
         pause = next(backoff, None)
+        if pause is not None and error.retry_after is not None:
+            pause += error.retry_after
+    else:
+        pause = None
     return pause if pause is not None and pause < remaining else None
+
+
+def had_no_effect(error: VecgateError) -> bool:
+    """Whether a request was refused before the server looked at it."""
+    return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED or (
+        error.code is grpc.StatusCode.UNAVAILABLE and error.reason in UNTOUCHED_REASONS
+    )

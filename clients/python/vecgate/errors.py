@@ -9,6 +9,7 @@
     │   └── AbortedError
     ├── ResourceExhaustedError     a bound was reached: ENCODER_BUSY, STORAGE_FULL, a message over the limit
     ├── UnavailableError           no server there, or not now; try again
+    │   └── TlsError               TLS_UNTRUSTED, TLS_NAME, …: the two sides do not agree on TLS; trying again does not help
     ├── DeadlineExceededError      no answer in time; whether the call had its effect is unknown
     ├── CallCancelledError         the server or a proxy cancelled the call
     ├── UnauthenticatedError
@@ -130,6 +131,10 @@ class UnavailableError(VecgateError):
     """No server there, or not now."""
 
     code = grpc.StatusCode.UNAVAILABLE
+
+
+class TlsError(UnavailableError):
+    """Client and server do not agree on TLS, and will not until one of them is told otherwise; `reason` says in what."""
 
 
 class DeadlineExceededError(VecgateError):

@@ -50,7 +50,9 @@ class Timestamp:
                 "datetime", f"{moment.isoformat()} has no time zone; add one, such as tzinfo=datetime.UTC"
             )
         since_epoch = moment - EPOCH
-        return cls(since_epoch.days * 86_400 + since_epoch.seconds, since_epoch.microseconds * 1_000)
+        # A pandas Timestamp is a datetime with nanoseconds beside its microseconds.
+        nanos = since_epoch.microseconds * 1_000 + getattr(moment, "nanosecond", 0)
+        return cls(since_epoch.days * 86_400 + since_epoch.seconds, nanos)
 
     @classmethod
     def from_rfc3339(cls, text: str) -> Self:

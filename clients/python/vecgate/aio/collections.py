@@ -28,6 +28,9 @@ class AsyncCollections(AsyncConnected):
     ) -> Collection:
         """Make a collection.
 
+        >>> (await client.create_collection("notes", exist_ok=True)).dimension
+        384
+
         Args:
             name: 1 to 45 of lower-case letters, digits and inner hyphens.
             model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
@@ -53,6 +56,9 @@ class AsyncCollections(AsyncConnected):
     async def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
         """Describe a collection and count its records.
 
+        >>> (await client.get_collection("docs")).record_count
+        3
+
         Args:
             name: the collection.
             timeout: seconds.
@@ -67,6 +73,9 @@ class AsyncCollections(AsyncConnected):
 
     async def list_collections(self, *, timeout: float | None = None) -> CollectionListing:
         """Return every collection, by name, and which backends did not answer.
+
+        >>> "docs" in [collection.name for collection in (await client.list_collections()).collections]
+        True
 
         Args:
             timeout: seconds.
@@ -89,6 +98,9 @@ class AsyncCollections(AsyncConnected):
     ) -> Collection:
         """Change the index of a collection: it is built anew in the background, and searches go on meanwhile.
 
+        >>> (await client.update_collection("docs", index=FlatIndex())).index
+        FlatIndex()
+
         Args:
             name: the collection.
             index: the new one, whole: FlatIndex(), HnswIndex(...) or IvfIndex(...); None: the backend chooses.
@@ -106,6 +118,8 @@ class AsyncCollections(AsyncConnected):
 
     async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
         """Delete a collection and all its records.
+
+        >>> await client.delete_collection("docs")
 
         Args:
             name: the collection.

@@ -5,13 +5,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from typing import TypeVar
 
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from vecgate.channel import Deadlines, check_timeout, open_async_channel, pause_before_retry, pauses
+from vecgate.begun_calls import AsyncBegunCall
+from vecgate.channel import (
+    AsyncStub,
+    Deadlines,
+    check_async_target,
+    check_timeout,
+    open_async_channel,
+    pause_before_retry,
+    pauses,
+)
+from vecgate.errors import VecgateError
+from vecgate.security import ChannelSecurity
 from vecgate.server_info import Limits
 from vecgate.upsert_stream.async_calls import AsyncStreamCall
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
@@ -23,22 +36,66 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class AsyncConnection:
-    """The channel of a client."""
+class AsyncChannelParts:
+    """An open channel and the methods over it, in the process that opened it."""
 
-    def __init__(self, target: str, deadlines: Deadlines) -> None:
-        self.target = target
-        self.deadlines = deadlines
-        self._channel = open_async_channel(target)
-        self.stub = VectorSearchServiceStub(self._channel)
+    def __init__(self, target: str, security: ChannelSecurity) -> None:
+        self.process = os.getpid()
+        self.channel = open_async_channel(target, security)
+        self.stub = VectorSearchServiceStub(self.channel)
         self.health_check: grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
-        self.health_check = self._channel.unary_unary(
+        self.health_check = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=HealthCheckRequest.SerializeToString,
             response_deserializer=HealthCheckResponse.FromString,
         )
+
+
+class AsyncConnection:
+    """The channel of a client, opened at its first call, so that a client may be made before a process forks.
+
+    Attributes:
+        target: where it leads.
+        deadlines: default seconds of a request.
+        metadata: what every call carries; call() adds it, whoever calls the stub directly must.
+    """
+
+    def __init__(self, target: str, deadlines: Deadlines, security: ChannelSecurity) -> None:
+        self.target = check_async_target(target)
+        self.deadlines = deadlines
+        self.metadata = security.metadata
+        self._security = security
+        self._opening = threading.Lock()
+        self._parts: AsyncChannelParts | None = None
         self._limits: Limits | None = None
         self._closed = False
+
+    @property
+    def stub(self) -> AsyncStub:
+        """The methods of the service; RuntimeError as usable_parts()."""
+        return self.usable_parts().stub
+
+    def usable_parts(self) -> AsyncChannelParts:
+        """Return the channel and its methods, opened now if they were not.
+
+        Raises:
+            RuntimeError: the connection is closed, or was used by the process that this one was forked from.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another")
+        parts = self._parts or self._opened()
+        if parts.process != os.getpid():
+            raise RuntimeError(
+                "this client was used before the process forked, and its connection is the parent's; make another one here"
+            )
+        return parts
+
+    def _opened(self) -> AsyncChannelParts:
+        """Open the channel, once for all threads that come here."""
+        with self._opening:
+            if self._parts is None:
+                self._parts = AsyncChannelParts(self.target, self._security)
+            return self._parts
 
     async def read(
         self,
@@ -47,7 +104,7 @@ class AsyncConnection:
         timeout: float | None,
     ) -> Response:
         """Make a call that reads; `timeout` None: deadlines.read."""
-        return await self.call(method, request, self.deadlines.read if timeout is None else timeout)
+        return await self.call(method, request, self.deadlines.read if timeout is None else timeout, repeatable=True)
 
     async def bulk(
         self,
@@ -77,6 +134,7 @@ class AsyncConnection:
         timeout: float,
         *,
         repeatable: bool = False,
+        begun: AsyncBegunCall[Response] | None = None,
     ) -> Response:
         """Make one call, again where that is safe, within its deadline.
 
@@ -84,26 +142,43 @@ class AsyncConnection:
             method: of the stub.
             request: its message.
             timeout: seconds for all attempts together.
-            repeatable: doing the request twice is the same as doing it once, though gRPC cannot know.
+            repeatable: doing the request twice is the same as doing it once.
+            begun: the first attempt, if it is under way; its deadline is the one that holds.
 
         Raises:
             VecgateError: of the class that belongs to the status code.
-            RuntimeError: the connection is closed.
+            RuntimeError: as usable_parts().
         """
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        end = time.monotonic() + check_timeout(timeout)
+        self.usable_parts()
+        end = begun.end if begun else time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
             try:
-                return await method(request, timeout=max(end - time.monotonic(), 0.0))
+                if begun is not None:
+                    return await begun.answer()
+                return await method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
             except grpc.aio.AioRpcError as failure:
-                error = error_from_call(failure, self.target)
+                error = self.error_from(failure)
                 remaining = end - time.monotonic()
                 pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
                     raise error from failure
+            begun = None
             await asyncio.sleep(pause)
+
+    def begin(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> AsyncBegunCall[Response]:
+        """Begin a call without waiting for its answer; call() takes it on from there.
+
+        Raises:
+            RuntimeError: as usable_parts().
+        """
+        self.usable_parts()
+        return AsyncBegunCall(method, request, check_timeout(timeout), self.metadata)
 
     def stream(
         self, method: grpc.aio.StreamStreamMultiCallable[Request, Response]
@@ -111,11 +186,14 @@ class AsyncConnection:
         """Prepare a call in which both sides send as they like; it begins with the with-block it is for.
 
         Raises:
-            RuntimeError: the connection is closed.
+            RuntimeError: as usable_parts().
         """
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        return AsyncStreamCall(method, self.target)
+        self.usable_parts()
+        return AsyncStreamCall(method, self.metadata, self.error_from)
+
+    def error_from(self, failure: grpc.aio.AioRpcError) -> VecgateError:
+        """Build the error of a call that failed."""
+        return error_from_call(failure, self.target, encrypted=self._security.credentials is not None)
 
     async def pause(self, seconds: float) -> None:
         """Wait before another attempt."""
@@ -129,9 +207,10 @@ class AsyncConnection:
         return self._limits
 
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
+        """Close the channel; calls under way are cancelled. After a fork the child leaves its parent's channel alone."""
         self._closed = True
-        await self._channel.close()
+        if self._parts is not None and self._parts.process == os.getpid():
+            await self._parts.channel.close()
 
 
 class AsyncConnected:

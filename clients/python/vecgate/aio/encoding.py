@@ -18,7 +18,11 @@ from vecgate.wire.values import check_dimension
 
 
 class AsyncEncoding(AsyncConnected):
-    """The client's methods about texts that are not stored."""
+    """The client's methods about texts that are not stored.
+
+    >>> (await client.encode(["Where is the kitten?"], "query")).vectors.shape
+    (1, 384)
+    """
 
     async def encode(
         self,
@@ -57,7 +61,7 @@ class AsyncEncoding(AsyncConnected):
             request = EncodeRequest(
                 texts=batch, role=role_number, model=model, dimensions=dimensions, truncation=policy
             )
-            response = await self._connection.bulk(self._connection.stub.Encode, request, timeout)
+            response = await self._connection.bulk(self._connection.stub.Encode, request, timeout, repeatable=True)
             responses.append(response)
         return embeddings_from(responses)
 
@@ -96,5 +100,7 @@ class AsyncEncoding(AsyncConnected):
         responses: list[RerankResponse] = []
         for batch in batches(checked, lambda text: len(text.encode()), bounds):
             request = RerankRequest(model=model, query=query, texts=batch, truncation=policy)
-            responses.append(await self._connection.bulk(self._connection.stub.Rerank, request, timeout))
+            responses.append(
+                await self._connection.bulk(self._connection.stub.Rerank, request, timeout, repeatable=True)
+            )
         return pair_scores_from(responses)

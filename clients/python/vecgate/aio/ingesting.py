@@ -22,7 +22,12 @@ FAREWELL_SECONDS = 5.0
 
 
 class AsyncIngesting(AsyncConnected):
-    """The client's method that streams."""
+    """The client's method that streams.
+
+    >>> records = (Record(f"owl-{number}", "The owl slept.") for number in range(3))
+    >>> (await client.upsert_many("docs", records)).stored
+    3
+    """
 
     async def upsert_many(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from vecgate.aio.connection import AsyncConnected
+from vecgate.errors import ResourceExhaustedError
 from vecgate.filters import Filter
 from vecgate.records import TEXT_AND_METADATA, Fields
 from vecgate.results import FieldStats, GetResult, StoredRecord
@@ -15,9 +16,18 @@ from vecgate.v1.read_pb2 import CountRequest, FieldStatsRequest, GetRequest, Lis
 from vecgate.wire.filters import optional_filter_message, selector_message
 from vecgate.wire.records import field_stats_from, fields_message, get_result_from, record_from
 
+DEFAULT_PAGE_SIZE = 100
+"""Records of a page unless asked otherwise: ListRequest.page_size."""
+
 
 class AsyncReading(AsyncConnected):
-    """The client's methods that read."""
+    """The client's methods that read.
+
+    >>> (await client.get("docs", ["cat"])).records[0].metadata["year"]
+    2024
+    >>> sorted([record.id async for record in client.list("docs", filter='topic = "pets"')])
+    ['cat', 'dog']
+    """
 
     async def get(
         self,
@@ -72,6 +82,9 @@ class AsyncReading(AsyncConnected):
     ) -> int:
         """Count records, exactly.
 
+        >>> await client.count("docs", filter=field("year") >= 2020)
+        2
+
         Args:
             collection: the collection.
             ids: only records with these ids; at most one of `ids` and `filter` is given.
@@ -106,7 +119,8 @@ class AsyncReading(AsyncConnected):
     ) -> AsyncIterator[StoredRecord]:
         """Iterate over records, page by page, in a stable, unspecified order.
 
-        A record that exists from the first page to the last comes exactly once, whatever is written meanwhile.
+        A record that exists from the first page to the last comes exactly once, whatever is written meanwhile. A page that is
+        larger than the server's max_message_bytes is asked for again with half the records.
 
         Args:
             collection: the collection.
@@ -144,6 +158,9 @@ class AsyncReading(AsyncConnected):
     ) -> FieldStats:
         """Describe a metadata field: its values with counts, its smallest and largest number and time.
 
+        >>> (await client.field_stats("docs", "topic")).values
+        (('pets', 2),)
+
         Args:
             collection: the collection.
             field: the metadata field.
@@ -171,7 +188,13 @@ class AsyncReading(AsyncConnected):
 
     async def _pages(self, request: ListRequest, timeout: float | None) -> AsyncIterator[StoredRecord]:
         while True:
-            response = await self._connection.read(self._connection.stub.List, request, timeout)
+            try:
+                response = await self._connection.read(self._connection.stub.List, request, timeout)
+            except ResourceExhaustedError as error:
+                request.page_size = (request.page_size or DEFAULT_PAGE_SIZE) // 2
+                if error.reason != "RESPONSE_TOO_LARGE" or request.page_size == 0:
+                    raise
+                continue
             for message in response.records:
                 yield record_from(message)
             request.page_token = response.next_page_token

@@ -21,7 +21,13 @@ from vecgate.wire.values import metadata_messages
 
 
 class AsyncWriting(AsyncConnected):
-    """The client's methods that write."""
+    """The client's methods that write.
+
+    >>> (await client.upsert("docs", [Record("owl", "The owl slept.")])).stored
+    1
+    >>> (await client.update_metadata("docs", ids=["owl"], set={"year": 2025})).count
+    1
+    """
 
     async def upsert(
         self,
@@ -118,6 +124,9 @@ class AsyncWriting(AsyncConnected):
         timeout: float | None = None,
     ) -> ChangeResult:
         """Delete records.
+
+        >>> (await client.delete("docs", filter="year < 2020")).count
+        1
 
         Args:
             collection: the collection.

@@ -8,10 +8,13 @@ from importlib.metadata import version
 
 import click
 
-from vecgate.channel import DEFAULT_TARGET
 from vecgate.cli.collections import collections
+from vecgate.cli.completion import completion
+from vecgate.cli.connecting import with_root_connection
 from vecgate.cli.encode import encode
+from vecgate.cli.export import export
 from vecgate.cli.faults import EXIT_INTERRUPTED, exit_status, fault_line
+from vecgate.cli.import_command import import_
 from vecgate.cli.index import index
 from vecgate.cli.info import info
 from vecgate.cli.models import models
@@ -25,18 +28,10 @@ from vecgate.cli.search import search
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@click.option(
-    "--target",
-    "-t",
-    envvar="VECGATE_TARGET",
-    default=DEFAULT_TARGET,
-    show_default=True,
-    show_envvar=True,
-    help="Address of the server, host:port.",
-)
+@with_root_connection
 @click.version_option(version("vecgate"), prog_name="vecgate")
 @click.pass_context
-def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the commands read it from the root context
+def cli(context: click.Context, /, **_connection: object) -> None:  # the commands read it from the root context
     """Search by meaning: a client of a vecgate server.
 
     \b
@@ -45,7 +40,22 @@ def cli(context: click.Context, target: str) -> None:  # noqa: ARG001  # the com
     show_commands(context)
 
 
-for command in (collections, index, search, get, count, delete, encode, rerank, models, info):
+COMMANDS = (
+    collections,
+    index,
+    search,
+    get,
+    count,
+    delete,
+    export,
+    import_,
+    encode,
+    rerank,
+    models,
+    info,
+    completion,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -1,8 +1,8 @@
-"""How far an indexing run came, so that the same command continues where the server last acknowledged.
+"""How far a run came, so that the same command continues where the server last acknowledged.
 
-A checkpoint belongs to one file as it was (size, time of change, digest of its beginning), one collection as it was made,
-and one set of options; anything else starts anew. It is written after a batch is acknowledged, so it may lag behind what is
-stored, never run ahead of it; what is sent twice is stored once.
+A checkpoint belongs to one source as it was (a file's size, time of change, digest of its beginning), one collection as it was
+made, and one set of options; anything else starts anew. It is written after records are acknowledged, so it may lag behind what
+is stored, never run ahead of it; what is sent twice is stored once.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HEAD_BYTES = 65_536
-"""Bytes of a file's beginning that go into its identity."""
-
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """What is behind us.
 
     Attributes:
-        rows: rows of the file that were stored or refused.
+        rows: rows of the source whose records were all stored or refused.
         stored: records stored.
         refused: records refused.
         reused: texts of stored records that the server did not encode again.
+        truncated: texts of stored records that were cut.
         refused_bytes: length of the file of refused records.
+        reconnects: how often the connection broke off and the run went on over another.
     """
 
     rows: int = 0
@@ -35,6 +34,8 @@ class Position:
     refused: int = 0
     refused_bytes: int = 0
     reused: int = 0
+    truncated: int = 0
+    reconnects: int = 0
 
 
 class Checkpoint:
@@ -66,17 +67,13 @@ class Checkpoint:
         self._path.unlink(missing_ok=True)
 
 
-def checkpoint_for(file: Path, state_directory: Path, circumstances: Sequence[object]) -> Checkpoint:
-    """Find the checkpoint of a file.
+def checkpoint_for(identity: Sequence[object], state_directory: Path, circumstances: Sequence[object]) -> Checkpoint:
+    """Find the checkpoint of a source.
 
     Args:
-        file: what is indexed.
+        identity: what tells the source from another, or from what it was, in terms of JSON.
         state_directory: where checkpoints are kept.
         circumstances: everything else that must be the same for a run to continue, in terms of JSON.
     """
-    status = file.stat()
-    with file.open("rb") as stream:
-        head = hashlib.sha256(stream.read(HEAD_BYTES)).hexdigest()
-    identity = [str(file.resolve()), status.st_size, status.st_mtime_ns, head, list(circumstances)]
-    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    name = hashlib.sha256(json.dumps([*identity, *circumstances]).encode()).hexdigest()
     return Checkpoint(state_directory / f"{name}.json")

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from vecgate.cli.completion import collection_names, model_names
 from vecgate.cli.display import print_json, print_table
 from vecgate.cli.options import confirm, json_option, show_commands, with_client, yes_option
 from vecgate.client import Client
@@ -67,7 +68,7 @@ def list_(client: Client, as_json: bool) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=collection_names)
 @json_option
 @with_client
 def show(client: Client, name: str, as_json: bool) -> None:
@@ -83,7 +84,12 @@ def show(client: Client, name: str, as_json: bool) -> None:
 
 @collections.command()
 @click.argument("name")
-@click.option("--model", metavar="NAME", help="The model that encodes its texts; default: the server's.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=model_names,
+    help="The model that encodes its texts; default: the server's.",
+)
 @click.option(
     "--dimension",
     type=click.IntRange(1),
@@ -127,7 +133,7 @@ def create(
 
 
 @collections.command("update")
-@click.argument("name")
+@click.argument("name", shell_complete=collection_names)
 @click.option(
     "--index",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
@@ -155,7 +161,7 @@ def update(
 
 
 @collections.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=collection_names)
 @yes_option
 @with_client
 def delete(client: Client, name: str, yes: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +23,7 @@ SNIPPET_CHARACTERS = 200
 """Characters of a text that a table shows."""
 
 LONGEST_WORD = 40
-"""Characters of a name or number that a table keeps on one line, at the cost of the columns with more in them."""
+"""Columns of the terminal in which a table keeps a name or number on one line, at the cost of the columns with more in them."""
 
 PROSE_WIDTH = 20
 """Columns of the terminal that a column of longer texts gets at least."""
@@ -30,13 +31,15 @@ PROSE_WIDTH = 20
 COLUMN_GAP = 3
 """Columns of the terminal between two columns of a table."""
 
-PIPE_WIDTH = 1_000
-"""Columns of output that goes to a file or another program: a row is one line, for grep."""
+CONTROL_CHARACTERS = dict.fromkeys((*range(32), *range(127, 160)), "�") | dict.fromkeys(
+    map(ord, "\t\n\r\x0b\x0c\x85\u2028\u2029"), " "
+)
+"""What is shown in the place of characters that would break a row, or tell the terminal to do something."""
 
 
 def print_json(value: object) -> None:
-    """Print a result as one line of JSON; timestamps as RFC 3339, vectors as lists."""
-    click.echo(json.dumps(plain(value), ensure_ascii=False))
+    """Print a result as one line of JSON, in UTF-8 wherever it goes; timestamps as RFC 3339, vectors as lists."""
+    click.echo(json.dumps(plain(value), ensure_ascii=False).encode())
 
 
 def plain(value: object) -> Any:
@@ -57,23 +60,27 @@ def plain(value: object) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print rows under headings; numbers to the right, None as nothing, text as it is, never as markup."""
+    """Print rows under headings; numbers to the right, None as nothing, text as it is, never as markup.
+
+    On a terminal long texts are folded; elsewhere a row is one line, for grep.
+    """
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left")
     cells = [list(row) for row in rows]
+    folded = sys.stdout.isatty()
     needed = 1
     for position, column in enumerate(columns):
         values = [row[position] for row in cells if row[position] is not None]
         numeric = bool(values) and all(isinstance(value, int | float) for value in values)
         words = [column, *map(_cell, values)]
-        longest = max(map(len, words))
-        width = longest if all(map(_is_word, words)) else min(longest, PROSE_WIDTH)
+        longest = max(map(cell_len, words))
+        width = longest if not folded or all(map(_is_word, words)) else min(longest, PROSE_WIDTH)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
         needed += width + COLUMN_GAP
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = Console()
     # On a narrow terminal lines run over its edge: leaving columns out would say less than was asked.
-    console.size = ConsoleDimensions(max(console.width, needed), console.height)
+    console.size = ConsoleDimensions(max(console.width, needed) if folded else needed, console.height)
     console.print(table)
 
 
@@ -95,10 +102,11 @@ def _words(value: MetadataValue) -> str:
 
 
 def _is_word(cell: str) -> bool:
-    return len(cell) <= LONGEST_WORD and not any(map(str.isspace, cell))
+    return cell_len(cell) <= LONGEST_WORD and not any(map(str.isspace, cell))
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    shown = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return shown.translate(CONTROL_CHARACTERS)

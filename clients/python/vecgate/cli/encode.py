@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from vecgate.cli.completion import model_names
 from vecgate.cli.indexing import batched
 from vecgate.cli.options import id_field_option, text_fields_option, with_client
 from vecgate.cli.progress import progress_bar
 from vecgate.cli.row_records import RowMapping
-from vecgate.cli.sources import READERS
+from vecgate.cli.sources import FORMATS
 from vecgate.cli.text_rows import BATCH_TEXTS, id_of, lines_named, text_of, text_rows
 from vecgate.cli.vector_files import vector_writer
 from vecgate.client import Client
@@ -21,9 +22,7 @@ from vecgate.wire.choices import ROLES, TRUNCATIONS
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True, readable=True))
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text to encode, instead of FILE; repeatable.")
-@click.option(
-    "--format", "file_format", type=click.Choice(list(READERS)), help="Format of FILE; default: by its suffix."
-)
+@click.option("--format", "file_format", type=click.Choice(FORMATS), help="Format of FILE; default: by its suffix.")
 @id_field_option
 @text_fields_option
 @click.option(
@@ -36,7 +35,7 @@ from vecgate.wire.choices import ROLES, TRUNCATIONS
 @click.option(
     "--role", type=click.Choice(list(ROLES)), default="document", show_default=True, help="What texts are for."
 )
-@click.option("--model", metavar="NAME", help="The model; default: the server's.")
+@click.option("--model", metavar="NAME", shell_complete=model_names, help="The model; default: the server's.")
 @click.option("--dimensions", type=click.IntRange(1), help="Cut vectors to so many components (Matryoshka models).")
 @click.option(
     "--truncation",
@@ -59,7 +58,7 @@ def encode(
     dimensions: int | None,
     truncation: Truncation,
 ) -> None:
-    """Encode the texts of FILE (JSON lines, CSV, TSV, or a text a line; - for stdin), or those given with --text.
+    """Encode the texts of FILE (JSON lines, CSV, TSV, Parquet, or a text a line; - for stdin), or those given with --text.
 
     Rows without an id are numbered by their lines.
     """

@@ -19,7 +19,13 @@ HINTS = {
     "COLLECTION_UNBOUND": "this collection takes vectors, not texts",
     "DEADLINE_EXCEEDED": "is the server overloaded or still loading its model?",
     "FILTER_SYNTAX": 'a filter looks like this: section = "games" AND year >= 2000',
+    "INDEX_UNSUPPORTED": "vecgate info tells what each backend builds",
+    "MODEL_MISMATCH": "vecgate models and vecgate collections show --json tell fingerprints",
     "MODEL_NOT_FOUND": "vecgate info names the models",
+    "TLS_NAME": "--tls-server-name gives the name in the server's certificate",
+    "TLS_NOT_SPOKEN": "leave out --tls",
+    "TLS_REFUSED": "--tls-certificate and --tls-key give the client's own",
+    "TLS_UNTRUSTED": "--tls-ca gives the CA",
     "UNAVAILABLE": "start a server with vecgate-server, or name another with --target",
 }
 """Machine reason of an error → what to do about it."""
@@ -47,7 +53,7 @@ def fault_line(failure: Exception) -> str | None:
         case VecgateError():
             return _line(str(failure), HINTS.get(failure.reason, ""), *_notes(failure))
         case InputFault():
-            return _line(failure.message, failure.hint)
+            return _line(failure.message, failure.hint, *_notes(failure))
         case click.ClickException():
             return _line(failure.format_message())
         case OSError():

@@ -1,85 +1,101 @@
-"""Indexing a file: rows in, acknowledged records out, able to stop anywhere and continue."""
+"""Rows in, acknowledged records out, able to stop anywhere and continue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from typing import Protocol, TypeVar
 
 from vecgate.cli.checkpoint import Checkpoint, Position
 from vecgate.cli.refusals import Refusals
-from vecgate.cli.row_records import RowMapping
-from vecgate.cli.sources import TYPED_FORMATS, Row, Source
+from vecgate.cli.row_readers import Row
+from vecgate.cli.settlement import Settlement
+from vecgate.cli.sources import Source
 from vecgate.errors import InvalidArgumentError
 from vecgate.records import Record
-from vecgate.results import UpsertResult
+from vecgate.results import UpsertProgress
 
-Upsert = Callable[[list[Record]], UpsertResult]
+RowSource = TypeVar("RowSource", bound=Source)
+Item = TypeVar("Item")
+
+
+class Store(Protocol):
+    """Stores records of a namespace, in order, and tells what became of them."""
+
+    def __call__(
+        self, records: Iterator[Record], *, namespace: str, on_progress: Callable[[UpsertProgress], None]
+    ) -> object:
+        """Return when the fate of all is known and told.
+
+        Raises:
+            VecgateError: the server failed; what was told stands.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be indexed, and how.
+    """What is to be stored, and how.
 
     Attributes:
-        source: the file.
-        mapping: where in a row the parts of a record are.
-        batch_size: rows between two acknowledgements.
-        upsert: stores records and tells what became of them.
+        rows: reads the rows from the beginning.
+        records: what is stored of a row, at least one record; raises InvalidArgumentError for a row that has none.
+        namespace: where a row belongs.
+        store: stores records and tells what became of them.
         checkpoint: remembers how far it came; None for what cannot be read twice.
         refusals: takes the records that were not stored.
     """
 
-    source: Source
-    mapping: RowMapping
-    batch_size: int
-    upsert: Upsert
+    rows: Callable[[], Generator[Row]]
+    records: Callable[[Row], list[Record]]
+    namespace: Callable[[Row], str]
+    store: Store
     checkpoint: Checkpoint | None
     refusals: Refusals
 
-    def run(self, start: Position) -> Iterator[Position]:
-        """Index what lies behind `start`, and yield the position after each acknowledged batch.
+    def run(self, start: Position, on_settled: Callable[[Position], None]) -> Position:
+        """Store what lies behind `start`, tell the position whenever it moved, and return the last one.
 
         Raises:
-            InputFault: the file is damaged.
-            VecgateError: the server failed; the positions yielded so far stand.
+            InputFault: the source is damaged.
+            VecgateError: the server failed; the positions told so far stand.
         """
-        position = start
-        rows = islice(checked(self.source, self.mapping.check_first), start.rows, None)
-        for batch in batched(rows, self.batch_size):
-            position = self._store(batch, position)
+        settlement = Settlement(start, self.refusals)
+
+        def settled(position: Position) -> None:
             if self.checkpoint is not None:
                 self.checkpoint.save(position)
-            yield position
+            on_settled(position)
 
-    def _store(self, batch: list[Row], position: Position) -> Position:
-        refused: list[tuple[Row, InvalidArgumentError]] = []
-        sent: list[tuple[Row, Record]] = []
-        for row in batch:
+        with closing(self.rows()) as every_row:
+            for namespace, rows in groupby(islice(every_row, start.rows, None), self.namespace):
+                settlement.begin_stream()
+                self.store(
+                    self._records(rows, settlement),
+                    namespace=namespace,
+                    on_progress=lambda progress: settled(settlement.hear(progress)),
+                )
+                settled(settlement.finish_stream())
+        return settlement.position
+
+    def _records(self, rows: Iterable[Row], settlement: Settlement) -> Iterator[Record]:
+        for row in rows:
             try:
-                empty_is_nothing = self.source.file_format not in TYPED_FORMATS
-                sent.append((row, self.mapping.record(row, empty_is_nothing=empty_is_nothing)))
+                records = self.records(row)
             except InvalidArgumentError as error:
-                refused.append((row, error))
-        result = self.upsert([record for _, record in sent])
-        outcomes = [*refused, *((sent[failure.index][0], failure.error) for failure in result.failures)]
-        for row, reason in sorted(outcomes, key=lambda outcome: outcome[0].line):
-            self.refusals.add(row, reason)
-        return Position(
-            rows=position.rows + len(batch),
-            stored=position.stored + result.stored,
-            refused=position.refused + len(outcomes),
-            refused_bytes=self.refusals.flush(),
-            reused=position.reused + result.reused,
-        )
+                settlement.refuse(row, error)
+            else:
+                settlement.send(row, len(records))
+                yield from records
 
 
-def count_rows(source: Source, check_first: Callable[[Row, Source], None]) -> int | None:
-    """Read a file through, so that what is wrong with it is known before anything is stored, and count its rows.
+def count_rows(source: RowSource, check_first: Callable[[Row, RowSource], None]) -> int | None:
+    """Read a source through, so that what is wrong with it is known before anything is stored, and count its rows.
 
     Args:
-        source: the file.
-        check_first: raises InputFault if the first row shows that the file is not read as it is meant.
+        source: what to read.
+        check_first: raises InputFault if the first row shows that it is not read as it is meant.
 
     Returns:
         None for what cannot be read twice.
@@ -90,16 +106,16 @@ def count_rows(source: Source, check_first: Callable[[Row, Source], None]) -> in
     return sum(1 for _ in checked(source, check_first)) if source.rereadable else None
 
 
-def checked(source: Source, check_first: Callable[[Row, Source], None]) -> Iterator[Row]:
-    """Yield the rows of a file, the first one checked; as count_rows."""
+def checked(source: RowSource, check_first: Callable[[Row, RowSource], None]) -> Generator[Row]:
+    """Yield the rows of a source, the first one checked; as count_rows."""
     for number, row in enumerate(source.rows()):
         if number == 0:
             check_first(row, source)
         yield row
 
 
-def batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Yield lists of `size` rows, the last one shorter."""
-    remaining = iter(rows)
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items, the last one shorter."""
+    remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch

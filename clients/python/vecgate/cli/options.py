@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
+from vecgate.cli.completion import collection_names
+from vecgate.cli.connecting import CONNECTION_OPTIONS, connect, with_connection
 from vecgate.cli.faults import EXIT_INPUT, InputFault
 from vecgate.cli.row_records import CONVERSIONS, RowMapping, parse_metadata_fields
-from vecgate.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-collection_option = click.option("--collection", "-c", required=True, metavar="NAME", help="The collection.")
+collection_option = click.option(
+    "--collection", "-c", required=True, metavar="NAME", shell_complete=collection_names, help="The collection."
+)
+collection_argument = click.argument("collection", shell_complete=collection_names)
 namespace_option = click.option("--namespace", "-n", default="", metavar="NAME", help="The partition; default: ''.")
 filter_option = click.option(
     "--filter", "-f", "filter_text", metavar="EXPR", help="Only records that match, such as 'year >= 2000'."
@@ -25,16 +29,15 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 def with_client(command: Command) -> Command:
-    """Give a command a connected client as its first argument, and the option --target."""
+    """Give a command a connected client as its first argument, and the options of the connection."""
 
-    @click.option("--target", "-t", metavar="TARGET", help="Address of the server, host:port.")
     @functools.wraps(command)
-    def connected(*arguments: Any, target: str | None, **options: Any) -> Any:
-        address = target or click.get_current_context().find_root().params["target"]
-        with Client(address) as client:
-            return command(client, *arguments, **options)
+    def connected(*arguments: Any, **options: Any) -> Any:
+        with connect(click.get_current_context()) as client:
+            own = {name: value for name, value in options.items() if name not in CONNECTION_OPTIONS}
+            return command(client, *arguments, **own)
 
-    return connected  # type: ignore[return-value]  # click calls it with the options of both
+    return with_connection(connected)  # type: ignore[return-value]  # click calls it with the options of both
 
 
 id_field_option = click.option("--id-field", default="id", show_default=True, metavar="NAME", help="Field with the id.")

@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from vecgate.cli.sources import Row
+from vecgate.cli.display import plain
+from vecgate.cli.row_readers import Row
 from vecgate.errors import VecgateError
+
+REFUSED_SUFFIX = ".refused.jsonl"
+"""Ends the name of a file of refused records unless another is given."""
 
 REASONS_SHOWN = 3
 """Refused records that the summary describes."""
@@ -32,17 +36,31 @@ class Refusals:
         self._kept_bytes = kept_bytes
         self._file: BinaryIO | None = None
 
-    def add(self, row: Row, error: VecgateError) -> None:
+    def add(self, row: Row, error: VecgateError, record_id: str | None = None) -> None:
         """Note a record that was not stored.
+
+        Args:
+            row: what it was made of.
+            error: why.
+            record_id: its id, where one could be made.
 
         Raises:
             OSError: the file cannot be written.
         """
         message = PLACE_IN_BATCH.sub("", error.message)
         if len(self.examples) < REASONS_SHOWN:
-            self.examples.append(f"line {row.line}: {message} ({error.reason})")
-        entry = {"line": row.line, "reason": error.reason, "message": message, "record": dict(row.values)}
-        self._opened().write(json.dumps(entry).encode() + b"\n")
+            example = f"{row.place}: {message} ({error.reason})"
+            # The name of a file may be no text.
+            self.examples.append(example.encode(errors="backslashreplace").decode())
+        entry = {
+            "line": row.line,
+            "id": record_id,
+            "reason": error.reason,
+            "message": message,
+            "record": plain(row.values),
+        }
+        # What Parquet holds and JSON does not is told in words.
+        self._opened().write(json.dumps(entry, default=str).encode() + b"\n")
 
     def flush(self) -> int:
         """Hand what was written to the system and return the file's length in bytes."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 import numpy as np
 
+from vecgate.cli.completion import model_names
 from vecgate.cli.display import print_json, print_table, snippet
 from vecgate.cli.indexing import batched
 from vecgate.cli.options import id_field_option, json_option, text_fields_option, with_client
 from vecgate.cli.row_records import RowMapping
-from vecgate.cli.sources import READERS
+from vecgate.cli.sources import FORMATS
 from vecgate.cli.text_rows import BATCH_TEXTS, id_of, lines_named, text_of, text_rows
 from vecgate.client import Client
 from vecgate.records import Truncation
@@ -20,11 +21,9 @@ from vecgate.wire.choices import TRUNCATIONS
 @click.command()
 @click.argument("query")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True, readable=True))
-@click.option("--model", required=True, metavar="NAME", help="The cross-encoder.")
+@click.option("--model", required=True, metavar="NAME", shell_complete=model_names, help="The cross-encoder.")
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text to score, instead of FILE; repeatable.")
-@click.option(
-    "--format", "file_format", type=click.Choice(list(READERS)), help="Format of FILE; default: by its suffix."
-)
+@click.option("--format", "file_format", type=click.Choice(FORMATS), help="Format of FILE; default: by its suffix.")
 @id_field_option
 @text_fields_option
 @click.option("--top-k", "-k", type=click.IntRange(1), help="Texts to show at most; default: all.")
@@ -50,7 +49,7 @@ def rerank(
     truncation: Truncation,
     as_json: bool,
 ) -> None:
-    """Order the texts of FILE (JSON lines, CSV, TSV, or a text a line; - for stdin), or those given with --text, by QUERY.
+    """Order the texts of FILE (JSON lines, CSV, TSV, Parquet, or a text a line; - for stdin), or those given with --text, by QUERY.
 
     Rows without an id are numbered by their lines.
     """

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vecgate.cli.faults import InputFault
-from vecgate.cli.sources import TYPED_FORMATS, Row, Source
+from vecgate.cli.row_readers import Row
+from vecgate.cli.sources import COLUMN_FORMATS, Source
 from vecgate.errors import InvalidArgumentError
 from vecgate.records import MetadataInput, Record
 from vecgate.timestamps import Timestamp
@@ -103,7 +104,7 @@ class RowMapping:
             name, colon, type_name = wanted.name.rpartition(":")
             if colon and name in there:
                 raise InputFault(f"{type_name!r} is no type of metadata", f"take one of {', '.join(CONVERSIONS)}")
-            if source.file_format not in TYPED_FORMATS:
+            if source.file_format in COLUMN_FORMATS:
                 raise _lacking(row, source, wanted.name, "--metadata-field with a name that there is")
 
     def record(self, row: Row, *, empty_is_nothing: bool) -> Record:
@@ -116,14 +117,11 @@ class RowMapping:
         Raises:
             InvalidArgumentError: the row has no usable id, or a value is not of its type; METADATA_VALUE, or ROW.
         """
-        nothing = (None, "") if empty_is_nothing else (None,)
         return Record(
             id=self.id_of(row),
             text=self.text_of(row),
             vector=row.values.get(self.vector_field),
-            metadata={
-                name: value for name, value in self._metadata(row.values, nothing).items() if value not in nothing
-            },
+            metadata=self._metadata(row.values, empty_is_nothing=empty_is_nothing),
         )
 
     def id_of(self, row: Row) -> str:
@@ -151,14 +149,15 @@ class RowMapping:
             return None
         return parts[0][1] if len(self.text_fields) == 1 else " ".join(part for _, part in parts if part)
 
-    def _metadata(self, values: Mapping[str, Any], nothing: tuple[object, ...]) -> dict[str, MetadataInput]:
+    def _metadata(self, values: Mapping[str, Any], *, empty_is_nothing: bool) -> dict[str, MetadataInput]:
+        kept = self._everything_else(values) if self.metadata_fields is None else _flattened(values)
+        given = {name: value for name, value in kept.items() if not _is_nothing(value, empty_is_nothing)}
         if self.metadata_fields is None:
-            return self._everything_else(values)
-        flat = _flattened(values)
+            return given
         return {
-            wanted.name: _converted(flat[wanted.name], wanted)
+            wanted.name: _converted(given[wanted.name], wanted)
             for wanted in self.metadata_fields
-            if flat.get(wanted.name) not in nothing
+            if wanted.name in given
         }
 
     def _everything_else(self, values: Mapping[str, Any]) -> dict[str, MetadataInput]:
@@ -174,6 +173,11 @@ def parse_metadata_fields(words: Sequence[str]) -> tuple[MetadataField, ...] | N
 def _lacking(row: Row, source: Source, name: str, option: str) -> InputFault:
     there = ", ".join(repr(known) for known in row.values)
     return InputFault(f"{source.name}: no field {name!r}; there are {there or 'none'}", f"pass {option}")
+
+
+def _is_nothing(value: object, empty_is_nothing: bool) -> bool:
+    # An array is not to be compared with "".
+    return value is None or (empty_is_nothing and isinstance(value, str) and not value)
 
 
 def _flattened(values: Mapping[str, Any]) -> dict[str, Any]:

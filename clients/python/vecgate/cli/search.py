@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vecgate.cli.completion import model_names
 from vecgate.cli.display import metadata_words, print_json, print_table, snippet
 from vecgate.cli.options import collection_option, filter_option, json_option, namespace_option, with_client
 from vecgate.client import Client
@@ -22,7 +23,12 @@ from vecgate.search_results import Match, Reranking, SearchResult
 @click.option("--ef", type=int, help="HNSW: breadth of the walk.")
 @click.option("--nprobe", type=int, help="IVF: lists to visit.")
 @click.option("--by-id", is_flag=True, help="QUERY is the id of a stored record.")
-@click.option("--rerank", metavar="MODEL", help="Score the first matches again with this cross-encoder.")
+@click.option(
+    "--rerank",
+    metavar="MODEL",
+    shell_complete=model_names,
+    help="Score the first matches again with this cross-encoder.",
+)
 @click.option("--rerank-depth", type=click.IntRange(1), help="How many; default: the larger of top-k and 50.")
 @click.option("--rerank-query", metavar="TEXT", help="What to score them against; default: QUERY. Needed with --by-id.")
 @click.option("--explain", is_flag=True, help="Say how the answer came about, on stderr.")

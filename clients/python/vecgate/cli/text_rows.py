@@ -10,8 +10,9 @@ import click
 
 from vecgate.cli.faults import InputFault
 from vecgate.cli.indexing import checked, count_rows
+from vecgate.cli.row_readers import Row
 from vecgate.cli.row_records import RowMapping
-from vecgate.cli.sources import READERS, Row, source
+from vecgate.cli.sources import FORMATS, source
 from vecgate.errors import InvalidArgumentError
 
 BATCH_TEXTS = 128
@@ -34,7 +35,7 @@ def text_rows(
         raise click.UsageError("give either FILE or --text")
     if file is None:
         return iter([Row(line, {mapping.text_fields[0]: text}) for line, text in enumerate(texts, start=1)]), len(texts)
-    text_file = source(file, file_format, list(READERS))
+    text_file = source(file, file_format, FORMATS)
     return checked(text_file, mapping.check_text), count_rows(text_file, mapping.check_text)
 
 
@@ -46,7 +47,7 @@ def text_of(mapping: RowMapping, row: Row) -> str:
     """
     text = mapping.text_of(row)
     if text is None:
-        raise InputFault(f"line {row.line}: no text")
+        raise InputFault(f"{row.place}: no text")
     return text
 
 
@@ -63,5 +64,5 @@ def lines_named(batch: list[Row]) -> Iterator[None]:
     except InvalidArgumentError as error:
         for violation in error.violations:
             if place := PLACE_IN_BATCH.match(violation.field):
-                error.add_note(f"{place[0]} is in line {batch[int(place['index'])].line}")
+                error.add_note(f"{place[0]} is in {batch[int(place['index'])].place}")
         raise

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from vecgate.cli.faults import InputFault
+from vecgate.cli.parquet import load_pyarrow
+from vecgate.cli.whole_files import GivenUpStream, given_up_on_failure, whole_file
 
 
 class VectorWriter(Protocol):
@@ -31,7 +32,7 @@ class VectorWriter(Protocol):
 class NpyWriter:
     """A float32 matrix of shape (n, dimension). The header is written again when n is known; NumPy leaves room for it."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: GivenUpStream) -> None:
         self._stream = stream
         self._shape = (0, 0)
 
@@ -51,7 +52,7 @@ class NpyWriter:
 class JsonLinesWriter:
     """One object a line: id, text, vector."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: GivenUpStream) -> None:
         self._stream = stream
 
     def write(self, ids: Sequence[str], texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
@@ -68,13 +69,8 @@ class JsonLinesWriter:
 class ParquetWriter:
     """Columns id, text and vector, the last a list of fixed size of float32; each portion is a row group."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        try:
-            import pyarrow as pa  # noqa: PLC0415  # an extra, needed for this format only
-            import pyarrow.parquet  # noqa: PLC0415  # likewise
-        except ModuleNotFoundError as missing:
-            raise InputFault("Parquet needs pyarrow", "pip install 'vecgate[parquet]'") from missing
-        self._arrow: Any = pa
+    def __init__(self, stream: GivenUpStream) -> None:
+        self._arrow = load_pyarrow()
         self._stream = stream
         self._writer: Any = None
 
@@ -118,21 +114,17 @@ def vector_writer(path: Path | None) -> Iterator[VectorWriter]:
         OSError: the file cannot be written.
     """
     if path is None:
-        writer: VectorWriter = JsonLinesWriter(sys.stdout.buffer)
-        yield writer
-        writer.finish()
+        with given_up_on_failure(sys.stdout.buffer) as stdout:
+            writer: VectorWriter = JsonLinesWriter(stdout)
+            yield writer
+            writer.finish()
         return
     if path.suffix not in WRITERS:
         raise InputFault(f"{path}: the suffix tells no format", f"end it with {' or '.join(WRITERS)}")
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            writer = WRITERS[path.suffix](stream)
-            yield writer
-            writer.finish()
-        os.replace(unfinished, path)  # noqa: PTH105  # says what it is for: an atomic replacement
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as stream, given_up_on_failure(stream) as guarded:
+        writer = WRITERS[path.suffix](guarded)
+        yield writer
+        writer.finish()
 
 
 def _npy_header(shape: tuple[int, int]) -> bytes:

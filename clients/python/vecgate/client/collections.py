@@ -27,6 +27,9 @@ class Collections(Connected):
     ) -> Collection:
         """Make a collection.
 
+        >>> (client.create_collection("notes", exist_ok=True)).dimension
+        384
+
         Args:
             name: 1 to 45 of lower-case letters, digits and inner hyphens.
             model: the model that encodes its texts; None: the server's default model, unless `dimension` is given.
@@ -52,6 +55,9 @@ class Collections(Connected):
     def get_collection(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
         """Describe a collection and count its records.
 
+        >>> (client.get_collection("docs")).record_count
+        3
+
         Args:
             name: the collection.
             timeout: seconds.
@@ -64,6 +70,9 @@ class Collections(Connected):
 
     def list_collections(self, *, timeout: float | None = None) -> CollectionListing:
         """Return every collection, by name, and which backends did not answer.
+
+        >>> "docs" in [collection.name for collection in (client.list_collections()).collections]
+        True
 
         Args:
             timeout: seconds.
@@ -84,6 +93,9 @@ class Collections(Connected):
     def update_collection(self, name: str, *, index: IndexConfig | None, timeout: float | None = None) -> Collection:
         """Change the index of a collection: it is built anew in the background, and searches go on meanwhile.
 
+        >>> (client.update_collection("docs", index=FlatIndex())).index
+        FlatIndex()
+
         Args:
             name: the collection.
             index: the new one, whole: FlatIndex(), HnswIndex(...) or IvfIndex(...); None: the backend chooses.
@@ -99,6 +111,8 @@ class Collections(Connected):
 
     def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
         """Delete a collection and all its records.
+
+        >>> client.delete_collection("docs")
 
         Args:
             name: the collection.

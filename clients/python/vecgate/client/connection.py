@@ -3,13 +3,26 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from typing import TypeVar
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from vecgate.channel import Deadlines, check_timeout, open_channel, pause_before_retry, pauses
+from vecgate.begun_calls import BegunCall
+from vecgate.channel import (
+    Deadlines,
+    Stub,
+    check_target,
+    check_timeout,
+    open_channel,
+    pause_before_retry,
+    pauses,
+)
+from vecgate.errors import VecgateError
+from vecgate.security import ChannelSecurity
 from vecgate.server_info import Limits
 from vecgate.upsert_stream.calls import StreamCall
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
@@ -21,22 +34,66 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class Connection:
-    """The channel of a client."""
+class ChannelParts:
+    """An open channel and the methods over it, in the process that opened it."""
 
-    def __init__(self, target: str, deadlines: Deadlines) -> None:
-        self.target = target
-        self.deadlines = deadlines
-        self._channel = open_channel(target)
-        self.stub = VectorSearchServiceStub(self._channel)
+    def __init__(self, target: str, security: ChannelSecurity) -> None:
+        self.process = os.getpid()
+        self.channel = open_channel(target, security)
+        self.stub = VectorSearchServiceStub(self.channel)
         self.health_check: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
-        self.health_check = self._channel.unary_unary(
+        self.health_check = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=HealthCheckRequest.SerializeToString,
             response_deserializer=HealthCheckResponse.FromString,
         )
+
+
+class Connection:
+    """The channel of a client, opened at its first call, so that a client may be made before a process forks.
+
+    Attributes:
+        target: where it leads.
+        deadlines: default seconds of a request.
+        metadata: what every call carries; call() adds it, whoever calls the stub directly must.
+    """
+
+    def __init__(self, target: str, deadlines: Deadlines, security: ChannelSecurity) -> None:
+        self.target = check_target(target)
+        self.deadlines = deadlines
+        self.metadata = security.metadata
+        self._security = security
+        self._opening = threading.Lock()
+        self._parts: ChannelParts | None = None
         self._limits: Limits | None = None
         self._closed = False
+
+    @property
+    def stub(self) -> Stub:
+        """The methods of the service; RuntimeError as usable_parts()."""
+        return self.usable_parts().stub
+
+    def usable_parts(self) -> ChannelParts:
+        """Return the channel and its methods, opened now if they were not.
+
+        Raises:
+            RuntimeError: the connection is closed, or was used by the process that this one was forked from.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed; make another")
+        parts = self._parts or self._opened()
+        if parts.process != os.getpid():
+            raise RuntimeError(
+                "this client was used before the process forked, and its connection is the parent's; make another one here"
+            )
+        return parts
+
+    def _opened(self) -> ChannelParts:
+        """Open the channel, once for all threads that come here."""
+        with self._opening:
+            if self._parts is None:
+                self._parts = ChannelParts(self.target, self._security)
+            return self._parts
 
     def read(
         self,
@@ -45,7 +102,7 @@ class Connection:
         timeout: float | None,
     ) -> Response:
         """Make a call that reads; `timeout` None: deadlines.read."""
-        return self.call(method, request, self.deadlines.read if timeout is None else timeout)
+        return self.call(method, request, self.deadlines.read if timeout is None else timeout, repeatable=True)
 
     def bulk(
         self,
@@ -75,6 +132,7 @@ class Connection:
         timeout: float,
         *,
         repeatable: bool = False,
+        begun: BegunCall[Response] | None = None,
     ) -> Response:
         """Make one call, again where that is safe, within its deadline.
 
@@ -82,36 +140,56 @@ class Connection:
             method: of the stub.
             request: its message.
             timeout: seconds for all attempts together.
-            repeatable: doing the request twice is the same as doing it once, though gRPC cannot know.
+            repeatable: doing the request twice is the same as doing it once.
+            begun: the first attempt, if it is under way; its deadline is the one that holds.
 
         Raises:
             VecgateError: of the class that belongs to the status code.
-            RuntimeError: the connection is closed.
+            RuntimeError: as usable_parts().
         """
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        end = time.monotonic() + check_timeout(timeout)
+        self.usable_parts()
+        end = begun.end if begun else time.monotonic() + check_timeout(timeout)
         backoff = pauses()
         while True:
             try:
-                return method(request, timeout=max(end - time.monotonic(), 0.0))
+                if begun is not None:
+                    return begun.answer()
+                return method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
             except grpc.RpcError as failure:
-                error = error_from_call(failure, self.target)
+                error = self.error_from(failure)
                 remaining = end - time.monotonic()
                 pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
                     raise error from failure
+            begun = None
             time.sleep(pause)
+
+    def begin(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> BegunCall[Response]:
+        """Begin a call without waiting for its answer; call() takes it on from there.
+
+        Raises:
+            RuntimeError: as usable_parts().
+        """
+        self.usable_parts()
+        return BegunCall(method, request, check_timeout(timeout), self.metadata)
 
     def stream(self, method: grpc.StreamStreamMultiCallable[Request, Response]) -> StreamCall[Request, Response]:
         """Prepare a call in which both sides send as they like; it begins with the with-block it is for.
 
         Raises:
-            RuntimeError: the connection is closed.
+            RuntimeError: as usable_parts().
         """
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        return StreamCall(method, self.target)
+        self.usable_parts()
+        return StreamCall(method, self.metadata, self.error_from)
+
+    def error_from(self, failure: grpc.RpcError) -> VecgateError:
+        """Build the error of a call that failed."""
+        return error_from_call(failure, self.target, encrypted=self._security.credentials is not None)
 
     def pause(self, seconds: float) -> None:
         """Wait before another attempt."""
@@ -125,9 +203,10 @@ class Connection:
         return self._limits
 
     def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
+        """Close the channel; calls under way are cancelled. After a fork the child leaves its parent's channel alone."""
         self._closed = True
-        self._channel.close()
+        if self._parts is not None and self._parts.process == os.getpid():
+            self._parts.channel.close()
 
 
 class Connected:

@@ -17,7 +17,11 @@ from vecgate.wire.values import check_dimension
 
 
 class Encoding(Connected):
-    """The client's methods about texts that are not stored."""
+    """The client's methods about texts that are not stored.
+
+    >>> (client.encode(["Where is the kitten?"], "query")).vectors.shape
+    (1, 384)
+    """
 
     def encode(
         self,
@@ -56,7 +60,7 @@ class Encoding(Connected):
             request = EncodeRequest(
                 texts=batch, role=role_number, model=model, dimensions=dimensions, truncation=policy
             )
-            response = self._connection.bulk(self._connection.stub.Encode, request, timeout)
+            response = self._connection.bulk(self._connection.stub.Encode, request, timeout, repeatable=True)
             responses.append(response)
         return embeddings_from(responses)
 
@@ -95,5 +99,5 @@ class Encoding(Connected):
         responses: list[RerankResponse] = []
         for batch in batches(checked, lambda text: len(text.encode()), bounds):
             request = RerankRequest(model=model, query=query, texts=batch, truncation=policy)
-            responses.append(self._connection.bulk(self._connection.stub.Rerank, request, timeout))
+            responses.append(self._connection.bulk(self._connection.stub.Rerank, request, timeout, repeatable=True))
         return pair_scores_from(responses)

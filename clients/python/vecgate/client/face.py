@@ -15,6 +15,7 @@ from vecgate.client.reading import Reading
 from vecgate.client.searching import Searching
 from vecgate.client.server import Server
 from vecgate.client.writing import Writing
+from vecgate.security import TlsOptions, channel_security
 
 
 class Client(Collections, Encoding, Writing, Ingesting, Searching, Reading, Server):
@@ -31,14 +32,31 @@ class Client(Collections, Encoding, Writing, Ingesting, Searching, Reading, Serv
                 print(match.score, match.text)
     """
 
-    def __init__(self, target: str = DEFAULT_TARGET, *, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        deadlines: Deadlines | None = None,
+        tls: bool | TlsOptions = False,
+        api_key: str | None = None,
+        allow_plaintext_api_key: bool = False,
+    ) -> None:
         """Prepare a connection; it is made at the first call.
 
         Args:
             target: host:port, or any gRPC target such as dns:///vecgate.internal:50051 (its addresses share the load).
             deadlines: default seconds a request may take, by kind.
+            tls: True: encrypted, with a server whose certificate a public CA signed; TlsOptions: other CAs, a certificate
+                of the client's own; False: plain text.
+            api_key: sent with every call, as `authorization: Bearer …`.
+            allow_plaintext_api_key: send the key though nothing is encrypted; without this only to loopback.
+
+        Raises:
+            InvalidArgumentError: a target, certificate or key that cannot be used; a key that would go out in plain text.
+            RuntimeError: no event loop runs.
         """
-        super().__init__(Connection(target, deadlines or Deadlines()))
+        security = channel_security(target, tls, api_key, allow_plaintext_api_key=allow_plaintext_api_key)
+        super().__init__(Connection(target, deadlines or Deadlines(), security))
 
     @property
     def target(self) -> str:

@@ -21,7 +21,12 @@ FAREWELL_SECONDS = 5.0
 
 
 class Ingesting(Connected):
-    """The client's method that streams."""
+    """The client's method that streams.
+
+    >>> records = (Record(f"owl-{number}", "The owl slept.") for number in range(3))
+    >>> (client.upsert_many("docs", records)).stored
+    3
+    """
 
     def upsert_many(
         self,

@@ -9,7 +9,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from vecgate.channel import check_timeout
 from vecgate.client.connection import Connected
-from vecgate.errors import DeadlineExceededError, NotFoundError, UnavailableError
+from vecgate.errors import DeadlineExceededError, NotFoundError, TlsError, UnavailableError
 from vecgate.server_info import ModelInfo, ServerInfo, ServingStatus
 from vecgate.v1.model_pb2 import ListModelsRequest
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
@@ -25,6 +25,9 @@ class Server(Connected):
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Return the server's version, defaults, backends with their capabilities, and limits.
 
+        >>> (client.server_info()).default_backend
+        'faiss'
+
         Args:
             timeout: seconds.
         """
@@ -34,6 +37,9 @@ class Server(Connected):
     def list_models(self, *, timeout: float | None = None) -> tuple[ModelInfo, ...]:
         """Return the models the server is configured for, the default first.
 
+        >>> (client.list_models())[0].name
+        'all-MiniLM-L6-v2'
+
         Args:
             timeout: seconds.
         """
@@ -42,6 +48,9 @@ class Server(Connected):
 
     def health(self, service: str = "", *, timeout: float | None = None) -> ServingStatus:
         """Ask grpc.health.v1 whether the server serves: models warm, backends answering, not shutting down.
+
+        >>> (client.health()).value
+        'serving'
 
         Args:
             service: "" for the server as a whole, "vecgate.v1.VectorSearchService", or "backend." and a backend's name.
@@ -54,8 +63,10 @@ class Server(Connected):
             UnavailableError: no server there.
         """
         try:
-            response = self._connection.read(
-                self._connection.health_check, HealthCheckRequest(service=service), timeout
+            response = self._connection.call(
+                self._connection.usable_parts().health_check,
+                HealthCheckRequest(service=service),
+                self._connection.deadlines.read if timeout is None else timeout,
             )
         except NotFoundError:
             return ServingStatus.UNKNOWN
@@ -64,17 +75,22 @@ class Server(Connected):
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Wait until the server is there and serves.
 
+        >>> client.wait_ready(timeout=30)
+
         Args:
             timeout: seconds; a server that loads its model at the start needs some.
 
         Raises:
             DeadlineExceededError: it did not in time; the message says what it answered last.
+            TlsError: the two sides do not agree on TLS, so that waiting is in vain.
         """
         end = time.monotonic() + check_timeout(timeout)
         last = "no answer"
         while (remaining := end - time.monotonic()) > 0:
             try:
                 status = self.health(timeout=remaining)
+            except TlsError:
+                raise
             except (UnavailableError, DeadlineExceededError) as error:
                 last = error.message
             else:

@@ -21,7 +21,13 @@ from vecgate.wire.values import metadata_messages
 
 
 class Writing(Connected):
-    """The client's methods that write."""
+    """The client's methods that write.
+
+    >>> (client.upsert("docs", [Record("owl", "The owl slept.")])).stored
+    1
+    >>> (client.update_metadata("docs", ids=["owl"], set={"year": 2025})).count
+    1
+    """
 
     def upsert(
         self,
@@ -118,6 +124,9 @@ class Writing(Connected):
         timeout: float | None = None,
     ) -> ChangeResult:
         """Delete records.
+
+        >>> (client.delete("docs", filter="year < 2020")).count
+        1
 
         Args:
             collection: the collection.

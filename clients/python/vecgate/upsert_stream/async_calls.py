@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
 import grpc.aio
 
-from vecgate.errors import CallCancelledError
+from vecgate.errors import CallCancelledError, VecgateError
 from vecgate.upsert_stream.arrivals import MOST_ARRIVALS, Arrival, Ended
 from vecgate.upsert_stream.session import UpsertSession
 from vecgate.upserting import RecordLike
-from vecgate.wire.status import error_from_call
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -27,13 +26,18 @@ AsyncRecords: TypeAlias = Iterable[RecordLike] | AsyncIterable[RecordLike]
 class AsyncStreamCall(Generic[Request, Response]):
     """A call in which both sides send as they like; for a with-block, which ends it."""
 
-    def __init__(self, method: grpc.aio.StreamStreamMultiCallable[Request, Response], target: str) -> None:
-        self._target = target
+    def __init__(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[Request, Response],
+        metadata: Sequence[tuple[str, str]],
+        error_from: Callable[[grpc.aio.AioRpcError], VecgateError],
+    ) -> None:
+        self._error_from = error_from
         self._outbox: asyncio.Queue[Request] = asyncio.Queue()
         self._arrivals: deque[Arrival[Response]] = deque()
         self._changed = asyncio.Event()
         self._closing = False
-        self._call = method(self._requests())
+        self._call = method(self._requests(), metadata=tuple(metadata))
         self._reader = asyncio.create_task(self._read())
 
     @property
@@ -79,7 +83,7 @@ class AsyncStreamCall(Generic[Request, Response]):
             async for response in self._call:
                 await self._arrive(response)
         except grpc.aio.AioRpcError as failure:
-            error = error_from_call(failure, self._target)
+            error = self._error_from(failure)
             error.__cause__ = failure
             await self._arrive(Ended(error))
         except asyncio.CancelledError:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeAlias, TypeVar
 
 import grpc
 
+from vecgate.errors import VecgateError
 from vecgate.upsert_stream.arrivals import MOST_ARRIVALS, Arrival, Ended
 from vecgate.upsert_stream.session import UpsertSession
 from vecgate.upserting import RecordLike
-from vecgate.wire.status import error_from_call
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -29,14 +29,19 @@ class StreamCall(Generic[Request, Response]):
     thread runs the caller's code, and waits so that a signal can interrupt it.
     """
 
-    def __init__(self, method: grpc.StreamStreamMultiCallable[Request, Response], target: str) -> None:
-        self._target = target
+    def __init__(
+        self,
+        method: grpc.StreamStreamMultiCallable[Request, Response],
+        metadata: Sequence[tuple[str, str]],
+        error_from: Callable[[grpc.RpcError], VecgateError],
+    ) -> None:
+        self._error_from = error_from
         self._condition = threading.Condition()
         self._outbox: deque[Request] = deque()
         self._arrivals: deque[Arrival[Response]] = deque()
         self._closed = False
         self._writer: threading.Thread | None = None
-        self._call = method(self._requests())
+        self._call = method(self._requests(), metadata=tuple(metadata))
         self._reader = threading.Thread(target=self._read, name="vecgate stream", daemon=True)
 
     @property
@@ -90,7 +95,7 @@ class StreamCall(Generic[Request, Response]):
             for response in self._call:
                 self._arrive(response)
         except grpc.RpcError as failure:
-            error = error_from_call(failure, self._target)
+            error = self._error_from(failure)
             error.__cause__ = failure
             self._arrive(Ended(error))
         else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from vecgate.channel import pauses
-from vecgate.errors import VecgateError
+from vecgate.errors import TlsError, VecgateError
 
 
 def _anyone(_: VecgateError) -> bool:
@@ -63,7 +63,7 @@ class Resuming:
         Returns:
             Seconds to wait, or None if the error is final.
         """
-        if unsettled and not self._repeatable:
+        if isinstance(error, TlsError) or (unsettled and not self._repeatable):
             return None
         pause = None
         if error.retry_after is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from vecgate.errors import InvalidArgumentError, VecgateError
@@ -96,7 +96,7 @@ def batch_query_messages(queries: Queries) -> list[search_pb2.BatchQuery]:
     """
     if isinstance(queries, str | ById | BatchQuery):
         raise InvalidArgumentError.at("queries", "expected a sequence of queries, got one; write [query]")
-    messages = [_batch_query_message(query, f"queries[{index}]") for index, query in enumerate(queries)]
+    messages = [batch_query_message(query, f"queries[{index}]") for index, query in enumerate(queries)]
     if not messages:
         raise InvalidArgumentError.at("queries", "must not be empty")
     return messages
@@ -109,15 +109,25 @@ def outcomes_from(
     """Translate the answers to the queries of one or more requests, in order; a query that failed gives its error."""
     outcomes: list[Outcome | VecgateError] = []
     for response in responses:
-        model = model_ref_from(response.model) if response.HasField("model") else None
-        timings = timings_from(response.timings)
-        for position, outcome in enumerate(response.outcomes):
-            if outcome.WhichOneof("outcome") == "error":
-                here = f"queries[{len(outcomes)}]"
-                outcomes.append(error_from_item(outcome.error, sent_at=f"queries[{position}]", known_at=here))
-            else:
-                outcomes.append(result_from(outcome.result, model, timings))
+        outcomes += response_outcomes(
+            response, range(len(outcomes), len(outcomes) + len(response.outcomes)), result_from
+        )
     return tuple(outcomes)
+
+
+def response_outcomes(
+    response: search_pb2.SearchBatchResponse,
+    places: Iterable[int],
+    result_from: Callable[[search_pb2.SearchResult, ModelRef | None, Timings], Outcome],
+) -> Iterator[Outcome | VecgateError]:
+    """Translate the answers of one request; `places` are those of its queries among all that the caller handed in."""
+    model = model_ref_from(response.model) if response.HasField("model") else None
+    timings = timings_from(response.timings)
+    for position, (place, outcome) in enumerate(zip(places, response.outcomes, strict=True)):
+        if outcome.WhichOneof("outcome") == "error":
+            yield error_from_item(outcome.error, sent_at=f"queries[{position}]", known_at=f"queries[{place}]")
+        else:
+            yield result_from(outcome.result, model, timings)
 
 
 def search_result_from(message: search_pb2.SearchResult, model: ModelRef | None, timings: Timings) -> SearchResult:
@@ -164,7 +174,12 @@ def _reranking_from(message: search_pb2.SearchResult) -> Reranking | None:
     return Reranking(told.applied, told.reason, model_ref_from(told.model), told.scored_count, told.truncated_count)
 
 
-def _batch_query_message(query: Query | BatchQuery, path: str) -> search_pb2.BatchQuery:
+def batch_query_message(query: Query | BatchQuery, path: str) -> search_pb2.BatchQuery:
+    """Translate a query of a batch.
+
+    Raises:
+        InvalidArgumentError: as query_message, at `path`.
+    """
     if isinstance(query, BatchQuery):
         return search_pb2.BatchQuery(
             query=query_message(query.query, f"{path}.query"),

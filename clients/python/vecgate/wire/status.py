@@ -10,7 +10,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from vecgate.errors import ERROR_CLASSES, FieldViolation, UnknownError, VecgateError
+from vecgate.errors import ERROR_CLASSES, FieldViolation, TlsError, UnavailableError, UnknownError, VecgateError
+from vecgate.handshakes import handshake_fault, hang_up_hint
 
 REQUEST_ID_KEY = "x-request-id"
 """Trailing metadata in which the server tells its id of the call."""
@@ -31,10 +32,18 @@ class FailedCall(Protocol):
         """Return pairs of key and value."""
 
 
-def error_from_call(call: FailedCall, target: str) -> VecgateError:
-    """Build the error of a failed call; `target` is named where the answer came from no vecgate server."""
+def error_from_call(call: FailedCall, target: str, *, encrypted: bool = False) -> VecgateError:
+    """Build the error of a failed call.
+
+    Args:
+        call: what failed.
+        target: named where the answer came from no vecgate server.
+        encrypted: the channel speaks TLS.
+    """
     status = _status(call)
     info = _detail(status, error_details_pb2.ErrorInfo)
+    if call.code() is grpc.StatusCode.UNAVAILABLE and info is None:
+        return _connection_error(call, target, encrypted=encrypted)
     bad_request = _detail(status, error_details_pb2.BadRequest)
     retry = _detail(status, error_details_pb2.RetryInfo)
     sentence = call.details() or f"the call failed with {call.code().name}"
@@ -47,6 +56,15 @@ def error_from_call(call: FailedCall, target: str) -> VecgateError:
         retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         request_id=_request_id(call),
     )
+
+
+def _connection_error(call: FailedCall, target: str, *, encrypted: bool) -> VecgateError:
+    """Build the error of a call that met no vecgate server."""
+    details = call.details() or "the server cannot be reached"
+    if fault := handshake_fault(details, encrypted=encrypted):
+        return TlsError(f"{target}: {fault.sentence}", reason=fault.reason)
+    hint = hang_up_hint(details, encrypted=encrypted)
+    return UnavailableError(f"{target}: {details}{hint and f'; {hint}'}", request_id=_request_id(call))
 
 
 def _status(call: FailedCall) -> status_pb2.Status:

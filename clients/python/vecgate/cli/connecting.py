@@ -1,0 +1,72 @@
+"""How the command line reaches a server: the options of the connection, before or after the command, and their variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from vecgate.channel import DEFAULT_TARGET
+from vecgate.cli.faults import InputFault
+from vecgate.client import Client
+from vecgate.errors import InvalidArgumentError
+from vecgate.security import TlsOptions
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+CONNECTION_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "target": (("--target", "-t"), {"metavar": "TARGET", "help": "Address of the server, host:port."}),
+    "tls": (("--tls",), {"is_flag": True, "help": "Connect with TLS; so does each of the four that follow."}),
+    "tls_ca": (("--tls-ca",), {"metavar": "FILE", "help": "CAs to trust, PEM; default: the public ones."}),
+    "tls_certificate": (("--tls-certificate",), {"metavar": "FILE", "help": "The client's own certificate, PEM."}),
+    "tls_key": (("--tls-key",), {"metavar": "FILE", "help": "Private key of that certificate, PEM."}),
+    "tls_server_name": (("--tls-server-name",), {"metavar": "NAME", "help": "Name in the server's certificate."}),
+    "api_key": (("--api-key",), {"metavar": "KEY", "help": "API key; a variable is not seen by others, unlike this."}),
+    "allow_plaintext_api_key": (
+        ("--allow-plaintext-api-key",),
+        {"is_flag": True, "help": "Send the key without TLS, also beyond this machine."},
+    ),
+}
+"""Name of an option of the connection → how it is written, and what click is told of it."""
+TLS_PARTS = ("ca", "certificate", "key", "server_name")
+
+
+def with_root_connection(command: Command) -> Command:
+    """Give the root command the options of the connection; each is also read from its variable, VECGATE_ and its name."""
+    for name, (flags, told) in reversed([*CONNECTION_OPTIONS.items()]):
+        default: dict[str, Any] = {"default": DEFAULT_TARGET, "show_default": True} if name == "target" else {}
+        command = click.option(*flags, name, envvar=f"VECGATE_{name.upper()}", show_envvar=True, **default, **told)(
+            command
+        )
+    return command
+
+
+def with_connection(command: Command) -> Command:
+    """Take the options of the connection after a command as well; its help lists the target alone."""
+    for name, (flags, told) in reversed([*CONNECTION_OPTIONS.items()]):
+        command = click.option(*flags, name, hidden=name != "target", **told)(command)
+    return command
+
+
+def connect(context: click.Context) -> Client:
+    """Make the client of a command.
+
+    Args:
+        context: the command's; what does not stand after the command is taken from before it.
+
+    Raises:
+        InputFault: the options cannot be used together, or a file cannot be read.
+    """
+    given, root = context.params, context.find_root().params
+    chosen: dict[str, Any] = {name: given.get(name) or root.get(name) for name in CONNECTION_OPTIONS}
+    parts = {part: chosen[f"tls_{part}"] for part in TLS_PARTS if chosen[f"tls_{part}"]}
+    try:
+        return Client(
+            chosen["target"],
+            tls=TlsOptions(**parts) if parts else bool(chosen["tls"]),
+            api_key=chosen["api_key"],
+            allow_plaintext_api_key=bool(chosen["allow_plaintext_api_key"]),
+        )
+    except InvalidArgumentError as refused:
+        raise InputFault(refused.message) from None
