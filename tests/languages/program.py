@@ -51,4 +51,7 @@ class Program:
         return answer
 
 
-PROGRAMS = (Program("node", "build/main.js", ("node",)),)
+PROGRAMS = (
+    Program("node", "build/main.js", ("node",)),
+    Program("go", "build/example"),
+)
