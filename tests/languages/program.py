@@ -54,4 +54,5 @@ class Program:
 PROGRAMS = (
     Program("node", "build/main.js", ("node",)),
     Program("go", "build/example"),
+    Program("java", "build/example"),
 )
