@@ -77,7 +77,7 @@ protos: $(READY) ## Generate the stubs from protos/
 client: $(READY) ## Generate the blocking client from the asynchronous one
 	@$(BIN)/python clients/python/generate_client.py
 
-LANGUAGES := node go java
+LANGUAGES := node go java cpp
 
 toolchains:
 	@sh clients/install_toolchains.sh

@@ -55,4 +55,5 @@ PROGRAMS = (
     Program("node", "build/main.js", ("node",)),
     Program("go", "build/example"),
     Program("java", "build/example"),
+    Program("cpp", "build/example"),
 )
