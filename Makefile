@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -79,17 +79,21 @@ protos: $(READY) ## Generate the stubs from protos/
 client: $(READY) ## Generate the blocking client from the asynchronous one
 	@$(BIN)/python clients/python/generate_client.py
 
-node_modules_ready := clients/node/node_modules/ready
+LANGUAGES := node go java cpp
 
-$(node_modules_ready): clients/node/package.json
-	@command -v npm >/dev/null || { echo "Installing Node.js."; \
-	    { apt-get update -qq && apt-get install -y -qq nodejs npm; } >/dev/null || { \
-	    echo "Node.js with npm is needed and could not be installed with apt-get: install Node.js 18 or newer and try again."; exit 1; }; }
-	@cd clients/node && npm install --no-audit --no-fund --ignore-scripts --loglevel=error || { \
-	    echo "The Node.js packages could not be installed: see npm's message above, and whether its registry can be reached."; exit 1; }
-	@touch $@
+toolchains:
+	@sh clients/install_toolchains.sh
 
-test-interop: $(READY) $(node_modules_ready) ## Install other toolchains (apt, npm) and run their tests; nothing is skipped
+# Each folder's own Makefile knows what depends on what.
+.PHONY: $(LANGUAGES:%=program-%)
+$(LANGUAGES:%=program-%): program-%: toolchains
+	@echo "Building clients/$*, as far as something changed."
+	@$(MAKE) --no-print-directory --silent -C clients/$* || { \
+	    echo "clients/$* could not be built: see above. clients/$*/README.md tells what it needs."; exit 1; }
+
+programs: $(LANGUAGES:%=program-%) ## Build the programs in other languages (installs their toolchains with apt-get)
+
+test-interop: $(READY) programs ## Install other toolchains (apt, npm), build the programs in clients/ and test them; nothing is skipped
 	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
 
 # LangChain and Haystack each bring plugins for pytest and packages of their own.
@@ -132,4 +136,5 @@ build: $(READY) ## Build the wheel and the source distribution in dist/
 	@$(PIP_INSTALL) build && $(BIN)/python -m build --outdir dist .
 
 clean: ## Remove everything that was made here, the demo's data included
-	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .demo dist build clients/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@for language in $(LANGUAGES); do $(MAKE) --no-print-directory --silent -C clients/$$language clean || exit 1; done
+	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

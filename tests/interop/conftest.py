@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
+from languages.program import PROGRAMS, Program
 
 REPOSITORY = Path(__file__).parents[2]
 # These run in environments of their own: see test_ecosystem.py.
@@ -44,3 +45,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def built(program: Program) -> Program:
+    if not program.path.exists():
+        pytest.skip(f"clients/{program.language} is not built: make test-interop")
+    return program
+
+
+@pytest.fixture(scope="session", params=PROGRAMS, ids=lambda program: program.language)
+def program(request: pytest.FixtureRequest) -> Program:
+    """Each program in another language, built."""
+    return built(request.param)
+
+
+@pytest.fixture(scope="session")
+def all_programs() -> Sequence[Program]:
+    """All of them, built."""
+    return [built(program) for program in PROGRAMS]

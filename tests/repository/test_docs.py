@@ -14,12 +14,14 @@ import vecgate_server.errors  # noqa: F401  # brings the server's leaves into th
 from vecgate_backends.errors import VecgateError
 from vecgate_backends.registry import backend_class, backend_kinds
 from vecgate_server.config import Settings, load_settings
+from vecgate_server.status import STATUS_CODES, status_code
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [
     REPOSITORY / "README.md",
     REPOSITORY / "CONTRIBUTING.md",
     REPOSITORY / "benchmarks/README.md",
+    *sorted((REPOSITORY / "clients").glob("*/README.md")),
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 
@@ -63,12 +65,21 @@ def test_the_commented_file_says_the_defaults(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings(REPOSITORY / "deploy/vecgate.yaml") == load_settings(None)
 
 
-@pytest.mark.parametrize("reason", sorted({each.reason for each in error_classes(VecgateError)}))
-def test_every_reason_is_documented(reason: str) -> None:
-    assert f"`{reason}`" in (REPOSITORY / "docs/errors.md").read_text()
+def test_every_reason_is_documented_with_its_status() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
+    raised = {(each.reason, status_code(each).name) for each in error_classes(VecgateError)}
+    assert sorted(rows) == sorted(raised | {("INTERNAL", "INTERNAL")})
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_it_is_documented_of_every_status_whether_to_send_again() -> None:
+    document = (REPOSITORY / "docs/errors.md").read_text()
+    _, table = document.split("| Status | Send it again? |")
+    rows = re.findall(r"^\| ([A-Z_, ]+)[a-z ]* \|", table.split("\n\n")[0], re.MULTILINE)
+    documented = {status.strip() for row in rows for status in row.split(",")}
+    assert documented >= {code.name for code in STATUS_CODES.values()} | {"INTERNAL", "DEADLINE_EXCEEDED", "CANCELLED"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text())
     missing = [name for name in targets if "://" not in name and not (document.parent / name).exists()]
