@@ -33,6 +33,7 @@ class VecgateDocumentStore(BlockingStore, AsynchronousStore):
         return_embedding: whether filter_documents() gives embeddings; None: those that the pipeline made, not the server's.
         api_key: for a server that asks for one.
         deadlines: seconds by kind of call, as vecgate.Deadlines has them.
+        tls: True: encrypted; a mapping: encrypted, with paths of PEM files, as vecgate.TlsOptions has them.
         connection: further arguments of vecgate.Client that YAML can hold.
 
     Raises:

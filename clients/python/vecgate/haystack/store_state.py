@@ -15,6 +15,7 @@ from vecgate.haystack.documents import EMBEDDED
 from vecgate.haystack.filter_translation import StoreFilter, Translation, translate
 from vecgate.records import Fields, Metric, Truncation
 from vecgate.results import Collection
+from vecgate.security import TlsOptions
 from vecgate.store_clients import StoreClients
 from vecgate.store_collection import StoreCollection
 
@@ -39,6 +40,7 @@ class StoreState:
         return_embedding: bool | None = None,
         api_key: Secret | None = None,
         deadlines: Mapping[str, float] | None = None,
+        tls: bool | Mapping[str, str] = False,
         **connection: Any,
     ) -> None:
         self._parameters: dict[str, Any] = {
@@ -54,15 +56,23 @@ class StoreState:
             "return_embedding": return_embedding,
             "api_key": api_key,
             "deadlines": None if deadlines is None else dict(deadlines),
+            "tls": tls if isinstance(tls, bool) else dict(tls),
             **connection,
         }
         self.namespace = namespace
         self._truncation = truncation
         self._return_embedding = return_embedding
-        key = None if api_key is None else api_key.resolve_value()
-        limits = None if deadlines is None else Deadlines(**deadlines)
-        self._clients = StoreClients(target, {"api_key": key, "deadlines": limits, **connection})
+        self._clients = self._connections(connection)
         self._collection = self._described(create=create_collection)
+
+    def _connections(self, further: Mapping[str, Any]) -> StoreClients:
+        key, deadlines, tls = (self._parameters[name] for name in ("api_key", "deadlines", "tls"))
+        options = {
+            "api_key": None if key is None else key.resolve_value(),
+            "deadlines": None if deadlines is None else Deadlines(**deadlines),
+            "tls": tls if isinstance(tls, bool) else TlsOptions(**tls),
+        }
+        return StoreClients(self._parameters["target"], {**options, **further})
 
     def _described(self, *, create: bool) -> StoreCollection:
         named = self._parameters

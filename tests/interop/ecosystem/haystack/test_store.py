@@ -13,6 +13,7 @@ from haystack.dataclasses import ByteStream, SparseEmbedding
 from haystack.document_stores.errors import DocumentStoreError, DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy, FilterPolicy
 from haystack.errors import FilterError
+from haystack.utils import Secret
 
 from vecgate import Client, NotFoundError
 from vecgate.haystack import VecgateDocumentStore, VecgateEmbeddingRetriever, VecgateTextRetriever
@@ -195,6 +196,22 @@ def test_a_pipeline_is_written_down_and_made_again(target: str) -> None:
     text: Any = again.get_component("text")
     assert (text.filter_policy, text.rerank_model) == (FilterPolicy.MERGE, "m")
     assert text.document_store.to_dict() == store.to_dict()
+
+
+def test_a_key_is_never_shown_nor_written_down(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VECGATE_API_KEY", "hush")
+    store = VecgateDocumentStore("docs", target=target, api_key=Secret.from_env_var("VECGATE_API_KEY"))
+    pipeline = Pipeline()
+    pipeline.add_component("text", VecgateTextRetriever(store))
+    written = pipeline.dumps()
+    assert "hush" not in written + repr(store) + repr(vars(store)) + repr(store._clients)
+    again: Any = Pipeline.loads(written, allowed_modules=["vecgate.haystack"]).get_component("text")
+    assert again.document_store.to_dict()["init_parameters"]["api_key"]["env_vars"] == ["VECGATE_API_KEY"]
+    in_plain_text = VecgateDocumentStore(target="10.0.0.1:50051", api_key=Secret.from_env_var("VECGATE_API_KEY"))
+    with pytest.raises(DocumentStoreError, match="plain"):
+        in_plain_text.count_documents()
+    with pytest.raises(ValueError, match="token"):
+        VecgateDocumentStore(api_key=Secret.from_token("hush")).to_dict()
 
 
 def test_retrievers_run_in_a_pipeline(make_store: MakeStore) -> None:

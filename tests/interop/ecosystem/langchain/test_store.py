@@ -12,6 +12,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
+from pydantic import SecretStr
 
 from vecgate import Client, FailedPreconditionError, InvalidArgumentError, NotFoundError, Timestamp, field
 from vecgate.langchain import VecgateEmbeddings, VecgateVectorStore
@@ -305,6 +306,12 @@ def test_ids_and_metadatas_are_one_a_text(make_store: MakeStore) -> None:
     with pytest.raises(InvalidArgumentError, match="metadatas: 1 for 2 texts"):
         store.add_texts(["a", "b"], [{}])
     assert store.add_texts([]) == []
+
+
+@pytest.mark.parametrize("made", [VecgateVectorStore, VecgateEmbeddings])
+def test_a_key_is_never_shown(made: Any) -> None:
+    store = made("docs", api_key=SecretStr("hush"))
+    assert "hush" not in repr(store) + str(store) + repr(vars(store)) + repr(store._clients)
 
 
 @pytest.mark.parametrize("made", [VecgateVectorStore, VecgateEmbeddings])
