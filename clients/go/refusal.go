@@ -50,9 +50,10 @@ func (refusal Refusal) pause() time.Duration {
 	return time.Duration(*refusal.RetryAfterSeconds * (1 + 0.2*rand.Float64()) * float64(time.Second))
 }
 
-// temporary says whether the same may go through later: no server, or one without room that told when to come back.
+// temporary says whether the same may go through later: no server, one that ends (CANCELLED, as nobody here
+// cancels), or one without room that told when to come back.
 func (refusal Refusal) temporary() bool {
-	return refusal.Code == "UNAVAILABLE" || (refusal.Code == "RESOURCE_EXHAUSTED" && refusal.RetryAfterSeconds != nil)
+	return refusal.Code == "UNAVAILABLE" || refusal.Code == "CANCELLED" || (refusal.Code == "RESOURCE_EXHAUSTED" && refusal.RetryAfterSeconds != nil)
 }
 
 // Error makes one line of it.

@@ -57,7 +57,8 @@ Refusal::Refusal(const grpc::Status& status)
 }
 
 bool Refusal::temporary() const {
-  return code == grpc::StatusCode::UNAVAILABLE || (code == grpc::StatusCode::RESOURCE_EXHAUSTED && retry_after_seconds);
+  return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED ||
+         (code == grpc::StatusCode::RESOURCE_EXHAUSTED && retry_after_seconds);
 }
 
 std::chrono::duration<double> Refusal::pause() const {

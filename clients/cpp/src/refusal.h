@@ -18,7 +18,8 @@ struct Refusal : std::runtime_error {
   // (no connection, a proxy, a deadline) has no details: its reason is the name of its code.
   explicit Refusal(const grpc::Status& status);
 
-  // Whether the same may go through later: no server, or one without room that told when to come back.
+  // Whether the same may go through later: no server, one that ends (CANCELLED, as nobody here cancels), or one without room that
+  // told when to come back.
   bool temporary() const;
 
   // How long to wait before the call is sent again; zero if the server named no time. Up to a fifth is added, so that those who

@@ -36,8 +36,12 @@ export class Refusal extends Error {
     return new Refusal(report);
   }
 
-  /** Whether the same may go through later: no server, or one without room that told when to come back. */
+  /**
+   * Whether the same may go through later: no server, one that ends (CANCELLED, as nobody here cancels), or one without room that
+   * told when to come back.
+   */
   get temporary(): boolean {
+    if (this.code === 'CANCELLED') return true;
     return this.code === 'UNAVAILABLE' || (this.code === 'RESOURCE_EXHAUSTED' && this.report.retry_after_seconds !== null);
   }
 

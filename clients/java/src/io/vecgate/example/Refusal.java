@@ -61,9 +61,13 @@ final class Refusal extends Failure {
     return report;
   }
 
-  /** Whether the same may go through later: no server, or one without room that told when to come back. */
+  /**
+   * Whether the same may go through later: no server, one that ends (CANCELLED, as nobody here cancels), or one without room that
+   * told when to come back.
+   */
   boolean isTemporary() {
     return code() == Status.Code.UNAVAILABLE
+        || code() == Status.Code.CANCELLED
         || (code() == Status.Code.RESOURCE_EXHAUSTED && report.retryAfterSeconds() != null);
   }
 
