@@ -119,6 +119,24 @@ async def test_writers_wait_while_the_head_is_many_times_full(
     assert await collection.count("", Everything()) == HEAD_LIMIT * THRESHOLD + 1
 
 
+async def test_writers_do_not_wait_for_a_merge_that_began_in_a_pause(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.05)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.segments)):
+        await put(collection, names(0, THRESHOLD))
+        partition = await sealed(collection, 1)
+        await put(collection, names(900, THRESHOLD - 1))
+        async with asyncio.timeout(20):
+            while not partition.rebuilding:  # noqa: ASYNC110  # nobody is told of it
+                await asyncio.sleep(0.01)
+            for turn in range(3):
+                await put(collection, names(1000 + turn * 500, HEAD_LIMIT * THRESHOLD))
+        assert partition.rebuilding
+    assert await collection.count("", Everything()) == 2 * THRESHOLD - 1 + 3 * HEAD_LIMIT * THRESHOLD
+
+
 async def test_writers_do_not_wait_for_a_seal_that_fails(
     open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
