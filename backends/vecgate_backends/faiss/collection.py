@@ -135,6 +135,7 @@ class FaissCollection:
         await self._sealer.stop()
         await (self._snapshotter.abandon() if discarded else self._snapshotter.finish(self._held))
         await self._writer.stop()
+        self._partitions.clear()  # its parts know each other, and the search for such garbage may leave them out
         self._reader.close()
         await asyncio.to_thread(self._connection.close)  # the last connection to close empties the write-ahead log
 
@@ -167,9 +168,8 @@ class FaissCollection:
         """Set and remove metadata fields of the selected records."""
         del acknowledgement  # both levels are the same here
         self._require(None)
-        committed = await self._writer.submit(
-            UpdateRecordMetadata(namespace, await self._targets(namespace, selector), changes)
-        )
+        targets = await self._targets(namespace, selector)
+        committed = await self._writer.submit(UpdateRecordMetadata(namespace, targets, changes))
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def delete(
