@@ -140,7 +140,7 @@ async def test_the_memory_of_a_deleted_collection_is_given_back_where_garbage_is
     await put(collection, IDS[: THRESHOLD + 1])
     await backend.settle()
     partition = collection._partition("")
-    held = [weakref.ref(partition), *(weakref.ref(segment.block.vectors) for segment in partition.segments)]
+    held: list[weakref.ref[Any]] = [weakref.ref(partition), *(weakref.ref(segment.block.vectors) for segment in partition.segments)]
     assert len(held) == 2
     gc.disable()  # as what a server holds from its start is frozen
     try:
@@ -162,7 +162,7 @@ async def test_the_segments_that_a_merge_replaced_are_given_back_while_nothing_e
     await backend.settle()
     replaced = [weakref.ref(segment.block.vectors) for segment in collection._partition("").segments]
     assert len(replaced) == 1
-    await delete(collection, ByIds(IDS[: THRESHOLD // 2]))  # so many dead rows that it is built anew
+    await delete(collection, ByIds(tuple(IDS[: THRESHOLD // 2])))  # so many dead rows that it is built anew
     await backend.settle()
     async with asyncio.timeout(20):
         while any(each() is not None for each in replaced):  # noqa: ASYNC110  # threads let go of them a moment later
