@@ -157,9 +157,9 @@ class FaissCollection:
         expected = (len(batch.ids), self.spec.dimension)
         if batch.vectors.shape != expected:
             raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
-        await self._sealer.wait_for_room(self._partition(namespace))
-        self._require(None)
-        committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
+        async with self._sealer.room(partial(self._partition, namespace), len(batch.ids)):
+            self._require(None)
+            committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
         return WriteResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def update_metadata(

@@ -140,7 +140,10 @@ async def test_the_memory_of_a_deleted_collection_is_given_back_where_garbage_is
     await put(collection, IDS[: THRESHOLD + 1])
     await backend.settle()
     partition = collection._partition("")
-    held: list[weakref.ref[Any]] = [weakref.ref(partition), *(weakref.ref(segment.block.vectors) for segment in partition.segments)]
+    held: list[weakref.ref[Any]] = [
+        weakref.ref(partition),
+        *(weakref.ref(segment.block.vectors) for segment in partition.segments),
+    ]
     assert len(held) == 2
     gc.disable()  # as what a server holds from its start is frozen
     try:

@@ -119,6 +119,24 @@ async def test_writers_wait_while_the_head_is_many_times_full(
     assert await collection.count("", Everything()) == HEAD_LIMIT * THRESHOLD + 1
 
 
+async def test_writers_who_come_at_once_are_not_all_let_in(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.head)) as go_on:
+        writing = [asyncio.create_task(put(collection, names(turn * 100, THRESHOLD))) for turn in range(20)]
+        async with asyncio.timeout(20):
+            while collection._partition("").head.live < HEAD_LIMIT * THRESHOLD:  # noqa: ASYNC110  # nobody is told of it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert collection._partition("").head.live == HEAD_LIMIT * THRESHOLD
+        assert sum(each.done() for each in writing) == HEAD_LIMIT
+        go_on.set()
+        await asyncio.gather(*writing)
+    assert await collection.count("", Everything()) == 20 * THRESHOLD
+
+
 async def test_writers_do_not_wait_for_a_merge_that_began_in_a_pause(
     open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
