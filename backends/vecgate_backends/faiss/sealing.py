@@ -185,6 +185,7 @@ class Sealer:
                 partition.rebuilding = False
             if rebuild.head:
                 partition.sealing = False
+                partition.head.release()
                 partition.head.compact()  # what died meanwhile had to keep its place
         self.consider(partition)
 

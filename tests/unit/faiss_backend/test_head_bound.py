@@ -101,6 +101,21 @@ async def test_what_is_deleted_while_the_head_is_sealed_beside_a_merge_stays_del
     assert sum(len(block) - block.dead for block in partition.blocks()) == THRESHOLD + 10
 
 
+async def test_what_is_replaced_while_the_head_is_sealed_is_forgotten_before_that_is_over(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.head)):
+        await put(collection, names(0, THRESHOLD))
+        for _ in range(20):
+            await put(collection, names(500, THRESHOLD))
+        partition = collection._partition("")
+        assert partition.sealing
+        assert partition.head.live == 2 * THRESHOLD
+        assert sum(map(len, partition.head.blocks())) <= 4 * THRESHOLD
+
+
 async def test_writers_wait_while_the_head_is_many_times_full(
     open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
