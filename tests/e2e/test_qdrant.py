@@ -71,6 +71,20 @@ def test_the_caller_learns_that_qdrant_is_away_and_the_log_has_no_key(
     assert KEY not in server.log.read_text()
 
 
+def test_what_qdrant_did_not_take_while_it_was_away_is_sent_again(emulator: QdrantEmulator, start_server: Any) -> None:
+    in_parts = settings(emulator)
+    in_parts["backends"]["qdrant"]["options"]["batch_size"] = 2
+    server = start_server(in_parts)
+    away = Refuse(grpc.StatusCode.UNAVAILABLE, "restarting")
+    with Client(server.address) as client:
+        client.create_collection("notes", dimension=2)
+        emulator.script("Upsert", None, away)
+        result = client.upsert_many("notes", [Record(f"r{number}", vector=[1.0, 0.0]) for number in range(6)])
+        assert result.failures == ()
+        assert result.stored == 6
+        assert client.count("notes") == 6
+
+
 def test_the_key_is_not_printed_with_the_settings(emulator: QdrantEmulator, tmp_path: Path) -> None:
     file = tmp_path / "vecgate.yaml"
     file.write_text("backends: {qdrant: {kind: qdrant, options: {host: q.example}}}")

@@ -63,6 +63,7 @@ class BuildingQueue:
                 _do(work, future)
             if urgency is Urgency.END:
                 return
+            del future, work  # whoever waits for the next order must not keep what this one was made from and came to
 
 
 class BuildOrders:

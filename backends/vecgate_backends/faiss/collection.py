@@ -135,6 +135,7 @@ class FaissCollection:
         await self._sealer.stop()
         await (self._snapshotter.abandon() if discarded else self._snapshotter.finish(self._held))
         await self._writer.stop()
+        self._partitions.clear()  # its parts know each other, and the search for such garbage may leave them out
         self._reader.close()
         await asyncio.to_thread(self._connection.close)  # the last connection to close empties the write-ahead log
 
@@ -156,9 +157,9 @@ class FaissCollection:
         expected = (len(batch.ids), self.spec.dimension)
         if batch.vectors.shape != expected:
             raise DimensionMismatchError(f"vectors are of shape {batch.vectors.shape}, not {expected}")
-        await self._sealer.wait_for_room(self._partition(namespace))
-        self._require(None)
-        committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
+        async with self._sealer.room(partial(self._partition, namespace), len(batch.ids)):
+            self._require(None)
+            committed = await self._writer.submit(UpsertRecords(namespace, batch, mode, self.spec.metric))
         return WriteResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def update_metadata(
@@ -167,9 +168,8 @@ class FaissCollection:
         """Set and remove metadata fields of the selected records."""
         del acknowledgement  # both levels are the same here
         self._require(None)
-        committed = await self._writer.submit(
-            UpdateRecordMetadata(namespace, await self._targets(namespace, selector), changes)
-        )
+        targets = await self._targets(namespace, selector)
+        committed = await self._writer.submit(UpdateRecordMetadata(namespace, targets, changes))
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def delete(

@@ -21,6 +21,7 @@ class Head:
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self._chunks = [Chunk(dimension)]
+        self._pinned = 0  # of the first chunks, which become a segment
 
     @property
     def live(self) -> int:
@@ -48,16 +49,23 @@ class Head:
             chunk.clear()
 
     def compact(self) -> None:
-        """Forget the dead rows of chunks that have many; whoever reads meanwhile sees all of it or nothing."""
-        *closed, last = [chunk.compacted() if chunk.dead > DEAD_SHARE * len(chunk) else chunk for chunk in self._chunks]
-        self._chunks = [*(chunk for chunk in closed if len(chunk)), last]
+        """Forget the dead rows of chunks that have many; whoever reads meanwhile sees all of it or nothing.
+
+        Chunks that become a segment stay as they are: what died in them meanwhile is told by their rows.
+        """
+        pinned, others = self._chunks[: self._pinned], self._chunks[self._pinned :]
+        *closed, last = [chunk.compacted() if chunk.dead > DEAD_SHARE * len(chunk) else chunk for chunk in others]
+        self._chunks = [*pinned, *(chunk for chunk in closed if len(chunk)), last]
 
     def blocks(self) -> list[Block]:
         """Return what is in it now, a block a chunk."""
         return [chunk.block() for chunk in self._chunks]
 
     def close_chunks(self, live: int) -> tuple[Block, ...]:
-        """Close the first chunks to new rows, as few as hold so many rows that are alive, so that they can become a segment; return them."""
+        """Close the first chunks to new rows, as few as hold so many rows that are alive, so that they can become a segment; return them.
+
+        They keep their rows and places until drop_chunks() or release().
+        """
         closed: list[Block] = []
         held = 0
         for chunk in self._chunks:
@@ -67,8 +75,14 @@ class Head:
                 break
         if len(closed) == len(self._chunks):
             self._chunks.append(Chunk(self._dimension))
+        self._pinned = len(closed)
         return tuple(closed)
 
+    def release(self) -> None:
+        """Note that the chunks that were closed became a segment, or will not."""
+        self._pinned = 0
+
     def drop_chunks(self, count: int) -> None:
-        """Forget the first chunks: a segment holds their live rows now."""
+        """Forget so many of the first chunks, all that were closed or none: a segment holds their live rows now."""
         del self._chunks[:count]
+        self._pinned -= count

@@ -30,7 +30,7 @@ class Partition:
     Attributes:
         metadata: the index of its metadata. segments: in no order.
         commits: how many were applied. metadata_updates: how many changes of metadata were among them.
-        sealing: whether a rebuild of chunks of the head is under way, so that its rows and chunks must keep their places.
+        sealing: whether a rebuild of chunks of the head is under way.
         rebuilding: whether one of segments is. Both are the Sealer's to set.
     """
 
@@ -71,8 +71,7 @@ class Partition:
         if prepared is not None:
             self.metadata = prepared
         self.commits += 1
-        if not self.sealing:
-            self.head.compact()
+        self.head.compact()
 
     def _move(self, change: Change) -> None:
         """Let the vectors follow one change."""

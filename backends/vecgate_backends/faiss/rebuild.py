@@ -46,12 +46,12 @@ COPIED_ROWS = 8192
 """Vectors that are copied at a time on their way into a new segment."""
 QUIET_SHARE = 0.25
 """Once writing has paused, a segment is merged with all that are smaller if these hold together so many of its rows: so no vector is
-built into a graph more often than five times while its namespace doubles, however often writing pauses."""
+built into a graph more often than six times while its namespace doubles, its seal included, however often writing pauses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """What a new segment is made from, as it was when that was decided.
+    """What a new segment is made from, as it was when that was decided: chunks of the head or segments, never both.
 
     Attributes:
         head: closed chunks of the head, which they leave when the segment is published.
@@ -63,7 +63,7 @@ class Rebuild:
 
     @property
     def blocks(self) -> list[Block]:
-        """All sources, the head last."""
+        """All sources."""
         return [*(segment.block for segment in self.segments), *self.head]
 
     def died_since(self, current: Sequence[Block]) -> NDArray[np.int64]:
@@ -115,12 +115,16 @@ def is_outdated(segment: Segment, index: IndexConfig | None) -> bool:
 
 
 def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | None:
-    """Return the merge that leaves fewest segments for its work, the head in it; for a partition that is not written to."""
+    """Return the merge that leaves fewest segments for its work, for a partition that is not written to.
+
+    A head that belongs into it is sealed first and merged at the next pause: a merge of large segments takes long, and where it held on to
+    the head, whoever began to write again would wait for all of it.
+    """
     ordered = sorted(segments, key=lambda segment: len(segment.block), reverse=True)
     for position, segment in enumerate(ordered):
         smaller = head.live + sum(len(other.block) for other in ordered[position + 1 :])
         if smaller and smaller >= QUIET_SHARE * len(segment.block):
-            return Rebuild(head.close_chunks(head.live) if head.live else (), tuple(ordered[position:]))
+            return Rebuild(head.close_chunks(head.live), ()) if head.live else Rebuild((), tuple(ordered[position:]))
     return None
 
 

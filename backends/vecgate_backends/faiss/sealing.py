@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +68,7 @@ class Sealer:
         self._seals = BuildOrders(threads.sealers)
         self._rebuilds = BuildOrders(threads.builders)
         self._heads_change = asyncio.Event()
+        self._coming: Counter[str] = Counter()  # rows that writers were let in with, by namespace
         self._stopped = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
@@ -91,13 +94,29 @@ class Sealer:
         if partition.segments and self._settings.quiet_seconds and not (partition.sealing or partition.rebuilding):
             self._come_back(partition, self._settings.quiet_seconds, self._merge_quiet)
 
-    async def wait_for_room(self, partition: Partition) -> None:
-        """Hold a writer back while the head has HEAD_LIMIT times the rows that make it full, unless it cannot be sealed now."""
-        while partition.head.live >= HEAD_LIMIT * self._settings.threshold and not self._stopped.is_set():
-            if asyncio.get_running_loop().time() < self._resume_at:
-                return
+    @asynccontextmanager
+    async def room(self, partition: Callable[[], Partition], rows: int) -> AsyncIterator[None]:
+        """Hold a writer of so many rows back while HEAD_LIMIT times the rows that make the head full are in it or on their way there.
+
+        Nobody is held back while the head cannot be sealed. `partition` returns what there is of it by then.
+        """
+        namespace = partition().namespace
+        while not self._has_room(partition().head.live + self._coming[namespace]):
             self._heads_change.clear()
             await self._heads_change.wait()
+        self._coming[namespace] += rows
+        try:
+            yield
+        finally:
+            self._coming[namespace] -= rows
+            if not self._coming[namespace]:
+                del self._coming[namespace]
+            self._heads_change.set()
+
+    def _has_room(self, rows: int) -> bool:
+        if self._stopped.is_set() or asyncio.get_running_loop().time() < self._resume_at:
+            return True
+        return rows < HEAD_LIMIT * self._settings.threshold
 
     async def follow(self, spec: CollectionSpec, partitions: Sequence[Partition]) -> None:
         """Take over other settings of the index, and begin to build anew what was built with others."""
@@ -166,6 +185,7 @@ class Sealer:
                 partition.rebuilding = False
             if rebuild.head:
                 partition.sealing = False
+                partition.head.release()
                 partition.head.compact()  # what died meanwhile had to keep its place
         self.consider(partition)
 

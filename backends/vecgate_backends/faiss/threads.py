@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -13,6 +14,8 @@ import faiss
 from threadpoolctl import threadpool_limits
 
 from vecgate_backends.faiss.building_queue import BuildingQueue
+
+logger = logging.getLogger(__name__)
 
 BUILDING_NICENESS = 10
 """Beyond the others', of threads that build: they get what searches leave, about a tenth of a core that searches want too."""
@@ -62,5 +65,8 @@ def _begin_building(threads: int, nicer: int) -> None:
     faiss.omp_set_num_threads(threads)
     if sys.platform == "linux":  # elsewhere niceness belongs to whole processes
         thread = threading.get_native_id()
-        niceness = os.getpriority(os.PRIO_PROCESS, thread) + nicer
-        os.setpriority(os.PRIO_PROCESS, thread, min(niceness, LARGEST_NICENESS))
+        try:
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + nicer
+            os.setpriority(os.PRIO_PROCESS, thread, min(niceness, LARGEST_NICENESS))
+        except OSError as refusal:  # some sandboxes forbid it
+            logger.warning("building the index cannot be made to yield to searches, which may be slower: %s", refusal)

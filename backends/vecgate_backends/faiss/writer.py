@@ -158,6 +158,7 @@ class GroupCommitWriter:
                 return  # nobody is left to answer
             if behind is None:
                 return
+            del group, behind  # whoever waits for the next group must not keep the segments that this one replaced
 
     def _next_group(self) -> tuple[list[_Pending], _Interlude | Literal["more"] | None]:
         """Wait for an operation and take what is queued behind it, up to an interlude or the end, None."""

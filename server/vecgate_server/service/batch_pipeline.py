@@ -104,7 +104,8 @@ class BatchPipeline:
         """Write the batches until all are through after close().
 
         Raises:
-            VecgateError: a batch could not be encoded or written; neither it nor one after it was applied.
+            VecgateError: a batch could not be encoded or written. Neither it nor one after it was applied; unless the store writes in
+                parts and failed on the way, which leaves some of their records stored.
             Exception: the fault that close() was told.
         """
         while await self._has_head():
@@ -167,10 +168,13 @@ class BatchPipeline:
             for underway in ready:
                 await self._write([underway])
             return
+        self._news.set()
         for underway, each in zip(ready, prepared, strict=True):
+            # A store that writes in parts may fail on the way: what it did not take is to be sent again, not given up by its sender.
+            if isinstance(each, UpsertBatch) and each.store_fault is not None:
+                raise each.store_fault
             self._window.pass_through(underway.arrived)
             self.finished.append(FinishedBatch(_result(underway.sequence, each), underway.amount))
-        self._news.set()
 
 
 def _result(sequence: int, prepared: UpsertBatch | InvalidArgumentError) -> UpsertStreamResult:

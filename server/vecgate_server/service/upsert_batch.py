@@ -11,7 +11,7 @@ import numpy as np
 from vecgate.v1.ingest_pb2 import UpsertStreamOpen
 from vecgate.v1.record_pb2 import Record
 from vecgate.v1.write_pb2 import RecordOutcome, UpsertRequest
-from vecgate_backends.errors import VecgateError
+from vecgate_backends.errors import StorageFullError, UnavailableError, VecgateError
 from vecgate_backends.records import Acknowledgement, RecordBatch, WriteMode
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
@@ -94,6 +94,11 @@ class UpsertBatch:
         """How many records have a fault."""
         return sum(fault is not None for fault in self.intake.faults)
 
+    @property
+    def store_fault(self) -> VecgateError | None:
+        """Why the store took some records and not others, if that was not for what these are: it may take them later."""
+        return next((fault for fault in self.intake.faults if fault is not None and _is_of_the_store(fault)), None)
+
     def end(self) -> None:
         """Put the faults of the records into their outcomes."""
         for outcome, fault in zip(self.outcomes, self.intake.faults, strict=True):
@@ -124,6 +129,10 @@ async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget, cl
                 batch.consistency_token = result.consistency_token
     for batch in batches:
         batch.end()
+
+
+def _is_of_the_store(fault: VecgateError) -> bool:
+    return isinstance(fault, UnavailableError | StorageFullError) or fault.retry_after is not None
 
 
 def _joined(batches: Sequence[RecordBatch]) -> RecordBatch:

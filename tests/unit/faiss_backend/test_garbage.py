@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,3 +129,44 @@ async def test_what_dies_in_the_head_during_a_rebuild_is_forgotten_after_it(
     await backend.settle()
     size = size_of(directory, collection)
     assert (size.rows, size.arrays) == (0, 0)
+
+
+async def test_the_memory_of_a_deleted_collection_is_given_back_where_garbage_is_not_looked_for(
+    open_backend: OpenBackend, put: Put
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await backend.create_collection(CollectionSpec("notes", DIMENSION))
+    collection = await backend.collection("notes")
+    await put(collection, IDS[: THRESHOLD + 1])
+    await backend.settle()
+    partition = collection._partition("")
+    held: list[weakref.ref[Any]] = [
+        weakref.ref(partition),
+        *(weakref.ref(segment.block.vectors) for segment in partition.segments),
+    ]
+    assert len(held) == 2
+    gc.disable()  # as what a server holds from its start is frozen
+    try:
+        del collection, partition
+        await backend.delete_collection("notes")
+        await asyncio.sleep(0.05)
+        assert [each() is None for each in held] == [True] * len(held)
+    finally:
+        gc.enable()
+
+
+async def test_the_segments_that_a_merge_replaced_are_given_back_while_nothing_else_is_done(
+    open_backend: OpenBackend, put: Put
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    await backend.create_collection(CollectionSpec("notes", DIMENSION))
+    collection = await backend.collection("notes")
+    await put(collection, IDS[:THRESHOLD])
+    await backend.settle()
+    replaced = [weakref.ref(segment.block.vectors) for segment in collection._partition("").segments]
+    assert len(replaced) == 1
+    await delete(collection, ByIds(tuple(IDS[: THRESHOLD // 2])))  # so many dead rows that it is built anew
+    await backend.settle()
+    async with asyncio.timeout(20):
+        while any(each() is not None for each in replaced):  # noqa: ASYNC110  # threads let go of them a moment later
+            await asyncio.sleep(0.01)

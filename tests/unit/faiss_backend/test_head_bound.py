@@ -101,6 +101,21 @@ async def test_what_is_deleted_while_the_head_is_sealed_beside_a_merge_stays_del
     assert sum(len(block) - block.dead for block in partition.blocks()) == THRESHOLD + 10
 
 
+async def test_what_is_replaced_while_the_head_is_sealed_is_forgotten_before_that_is_over(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.head)):
+        await put(collection, names(0, THRESHOLD))
+        for _ in range(20):
+            await put(collection, names(500, THRESHOLD))
+        partition = collection._partition("")
+        assert partition.sealing
+        assert partition.head.live == 2 * THRESHOLD
+        assert sum(map(len, partition.head.blocks())) <= 4 * THRESHOLD
+
+
 async def test_writers_wait_while_the_head_is_many_times_full(
     open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +132,42 @@ async def test_writers_wait_while_the_head_is_many_times_full(
         go_on.set()
         await late
     assert await collection.count("", Everything()) == HEAD_LIMIT * THRESHOLD + 1
+
+
+async def test_writers_who_come_at_once_are_not_all_let_in(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.head)) as go_on:
+        writing = [asyncio.create_task(put(collection, names(turn * 100, THRESHOLD))) for turn in range(20)]
+        async with asyncio.timeout(20):
+            while collection._partition("").head.live < HEAD_LIMIT * THRESHOLD:  # noqa: ASYNC110  # nobody is told of it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert collection._partition("").head.live == HEAD_LIMIT * THRESHOLD
+        assert sum(each.done() for each in writing) == HEAD_LIMIT
+        go_on.set()
+        await asyncio.gather(*writing)
+    assert await collection.count("", Everything()) == 20 * THRESHOLD
+
+
+async def test_writers_do_not_wait_for_a_merge_that_began_in_a_pause(
+    open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.05)
+    collection = await make(backend)
+    with held_builds(monkeypatch, lambda rebuild: bool(rebuild.segments)):
+        await put(collection, names(0, THRESHOLD))
+        partition = await sealed(collection, 1)
+        await put(collection, names(900, THRESHOLD - 1))
+        async with asyncio.timeout(20):
+            while not partition.rebuilding:  # noqa: ASYNC110  # nobody is told of it
+                await asyncio.sleep(0.01)
+            for turn in range(3):
+                await put(collection, names(1000 + turn * 500, HEAD_LIMIT * THRESHOLD))
+        assert partition.rebuilding
+    assert await collection.count("", Everything()) == 2 * THRESHOLD - 1 + 3 * HEAD_LIMIT * THRESHOLD
 
 
 async def test_writers_do_not_wait_for_a_seal_that_fails(

@@ -53,3 +53,19 @@ def test_a_search_is_not_spread_over_cores_by_the_linear_algebra() -> None:
         assert {each["num_threads"] for each in libraries} == {1}
     finally:
         threads.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to whole processes")
+def test_a_system_that_forbids_to_yield_keeps_nothing_from_being_built(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forbid(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", forbid)
+    threads = Threads.start(2, 1)
+    try:
+        assert threads.sealers.submit(Urgency.FULL_HEAD, lambda: "built").result(timeout=20) == "built"
+    finally:
+        threads.stop()
+    assert "cannot be made to yield" in caplog.text

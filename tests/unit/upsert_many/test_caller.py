@@ -71,6 +71,17 @@ def test_progress_is_told_after_each_batch_in_order(upsert_many: UpsertMany, tar
     assert all(progress.finished <= progress.sent <= 60 for progress in told)
 
 
+def test_time_that_the_caller_takes_for_a_record_is_none_that_the_server_is_silent(
+    upsert_many: UpsertMany, target: str
+) -> None:
+    def slow() -> Iterator[dict[str, object]]:
+        for item in numbered(3):
+            yield item
+            time.sleep(1.5)
+
+    assert upsert_many(target, slow(), batch_size=1, timeout=1).stored == 3
+
+
 def test_nothing_to_store_is_no_fault_and_the_collection_is_checked_all_the_same(
     upsert_many: UpsertMany, target: str, service: StandIn
 ) -> None:

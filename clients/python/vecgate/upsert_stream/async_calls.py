@@ -23,6 +23,10 @@ AsyncRecords: TypeAlias = Iterable[RecordLike] | AsyncIterable[RecordLike]
 """The caller's records, read one by one: an ordinary or an asynchronous iterable."""
 
 
+MOMENT_SECONDS = 0.25
+"""How long it may take until the event loop hands over what came while the caller's code held it up."""
+
+
 class AsyncStreamCall(Generic[Request, Response]):
     """A call in which both sides send as they like; for a with-block, which ends it."""
 
@@ -51,9 +55,9 @@ class AsyncStreamCall(Generic[Request, Response]):
             self._outbox.put_nowait(message)
 
     async def receive(self, seconds: float) -> Arrival[Response] | None:
-        """Return what comes next, or None if nothing does within these seconds."""
+        """Return what comes next, or None if nothing does within these seconds, or a moment."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, MOMENT_SECONDS)):
                 await self.arrived()
         return self._take() if self._arrivals else None
 
