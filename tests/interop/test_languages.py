@@ -153,6 +153,13 @@ def test_it_tells_in_one_line_that_no_server_answers(program: Program, free_port
     assert done.stderr.count("\n") == 1
 
 
+def test_it_tells_in_one_line_that_an_address_is_none(program: Program) -> None:
+    done = program.run("two words:1", 1)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: no vecgate server answers at two words:1")
+    assert done.stderr.count("\n") == 1
+
+
 def test_it_tells_in_one_line_that_another_server_answers(program: Program) -> None:
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
