@@ -153,6 +153,13 @@ def test_it_tells_in_one_line_that_no_server_answers(program: Program, free_port
     assert done.stderr.count("\n") == 1
 
 
+def test_it_tells_in_one_line_that_an_address_is_none(program: Program) -> None:
+    done = program.run("two words:1", 1)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: no vecgate server answers at two words:1")
+    assert done.stderr.count("\n") == 1
+
+
 def test_it_tells_in_one_line_that_another_server_answers(program: Program) -> None:
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -164,7 +171,16 @@ def test_it_tells_in_one_line_that_another_server_answers(program: Program) -> N
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [("localhost:1", "soon"), ("localhost:1", "1", "0"), ("a", "1", "1", "1")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("localhost:1", "soon"),
+        ("localhost:1", "1", "0"),
+        ("localhost:1", "1", "1.5"),
+        ("localhost:1", "1", "2x"),
+        ("a", "1", "1", "1"),
+    ],
+)
 def test_arguments_that_make_no_sense_are_refused_before_anything_is_sent(
     program: Program, arguments: tuple[str, ...]
 ) -> None:
@@ -172,3 +188,4 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_is_sent(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert "usage: " in done.stderr
+    assert "For input string" not in done.stderr

@@ -239,6 +239,13 @@ def test_what_was_begun_and_not_finished_leaves_what_was_there(tmp_path: Path) -
     assert [file.name for file in tmp_path.iterdir()] == ["out.npy"]
 
 
+def test_a_file_that_cannot_be_made_is_told_by_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "out.npy"
+    with pytest.raises(FileNotFoundError) as refused, vector_writer(path):
+        pass
+    assert refused.value.filename == str(path)
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "out.npy"])
 def test_what_was_given_up_leaves_nothing_and_says_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str

@@ -18,6 +18,17 @@ struct Arguments {
   int records = 300;
 };
 
+// Of what std::sto… reads the beginning, takes the whole or nothing.
+template <typename Number>
+Number whole(const std::string& text, Number (*read)(const std::string&, std::size_t*)) {
+  std::size_t length = 0;
+  const Number number = read(text, &length);
+  if (length != text.size()) {
+    throw std::invalid_argument(text);
+  }
+  return number;
+}
+
 Arguments read_arguments(int count, char** given) {
   Arguments arguments;
   try {
@@ -28,13 +39,13 @@ Arguments read_arguments(int count, char** given) {
       arguments.address = given[1];
     }
     if (count > 2) {
-      arguments.patience = example::Seconds{std::stod(given[2])};
+      arguments.patience = example::Seconds{whole<double>(given[2], std::stod)};
     }
     if (count > 3) {
-      arguments.records = std::stoi(given[3]);
+      arguments.records = whole<int>(given[3], [](const std::string& text, std::size_t* length) { return std::stoi(text, length); });
     }
   } catch (const std::logic_error&) {
-    throw std::invalid_argument("at most three arguments, the second and third of them numbers");
+    throw std::invalid_argument("at most three arguments, the second a number and the third a whole one");
   }
   if (!(arguments.patience.count() > 0) || arguments.records < 1) {
     throw std::invalid_argument("the seconds and the records must be above 0");

@@ -23,13 +23,17 @@ async function run(address: string, seconds: number, records: number) {
   }
 }
 
+function isCount(text: string) {
+  return Number.isSafeInteger(Number(text)) && Number(text) > 0;
+}
+
 const [address = 'localhost:50051', seconds = '10', records = '300', ...more] = process.argv.slice(2);
-if (more.length > 0 || !(Number(seconds) > 0) || !(Number(records) >= 1)) {
-  console.error(`error: the seconds and the records must be numbers above 0, and no argument follows\n${USAGE}`);
+if (more.length > 0 || !(Number(seconds) > 0) || !isCount(records)) {
+  console.error(`error: the seconds must be a number above 0, the records a whole one, and no argument follows\n${USAGE}`);
   process.exitCode = 2;
 } else {
   try {
-    console.log(JSON.stringify(await run(address, Number(seconds), Math.floor(Number(records)))));
+    console.log(JSON.stringify(await run(address, Number(seconds), Number(records))));
   } catch (error) {
     console.error(`error: ${error instanceof Error ? error.message : error}`);
     process.exitCode = 1;

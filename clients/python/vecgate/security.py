@@ -76,9 +76,13 @@ def channel_security(
     """Check what a client was told about TLS and its key, and read the files.
 
     Raises:
-        InvalidArgumentError: a file that cannot be used, a certificate without its key, an API key that no header can
+        InvalidArgumentError: `tls` is something else, a file that cannot be used, a certificate without its key, an API key that no header can
             carry or that would cross a network unencrypted.
     """
+    if not isinstance(tls, bool | TlsOptions):
+        raise InvalidArgumentError.at(
+            "tls", f"expected True, False or TlsOptions, got {type(tls).__name__}; TlsOptions(ca=…) names files"
+        )
     options = tls if isinstance(tls, TlsOptions) else TlsOptions() if tls else None
     local = is_loopback(target)
     if api_key is not None:
@@ -128,7 +132,7 @@ def _check_api_key(api_key: object) -> None:
     if not API_KEY.fullmatch(api_key):
         raise InvalidArgumentError.at(
             "api_key",
-            "empty, or with characters that no header carries; was it read from a file with a line end? Try .strip()",
+            "empty, or with characters that no header carries; was it read from a file, with its line end?",
         )
 
 

@@ -45,6 +45,13 @@ def test_a_server_with_a_certificate_of_the_named_ca_is_spoken_to(
     assert len(noting.calls) == 4
 
 
+@pytest.mark.parametrize("wrong", [{}, {"ca": "ca.pem"}, "ca.pem", "", None])
+def test_what_is_no_way_to_speak_tls_is_not_taken_for_one(wrong: Any) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(InvalidArgumentError, match=r"^tls: expected True, False or TlsOptions, got "):
+            kind("localhost:1", tls=wrong)
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "hint"),
     [

@@ -49,6 +49,15 @@ def test_failures_are_in_the_result_by_their_place_among_all(upsert_many: Upsert
     assert (result.consistency_token[:6], result.searchable) == ("token-", True)
 
 
+def test_an_on_progress_that_cannot_be_called_is_refused_before_a_record_is_read(
+    upsert_many: UpsertMany, target: str
+) -> None:
+    records = numbered(3)
+    with pytest.raises(TypeError, match=r"^on_progress: expected a function, got int$"):
+        upsert_many(target, records, on_progress=5)
+    assert next(records)["id"] == "id-0"
+
+
 def test_failures_and_cut_texts_are_handed_to_on_progress_and_only_counted_then(
     upsert_many: UpsertMany, target: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +31,14 @@ CONNECTION_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 """Name of an option of the connection → how it is written, and what click is told of it."""
 TLS_PARTS = ("ca", "certificate", "key", "server_name")
+
+ARGUMENTS = {
+    **{f"tls.{part}": f"--tls-{part.replace('_', '-')}" for part in TLS_PARTS},
+    "allow_plaintext_api_key": "--allow-plaintext-api-key",
+    "api_key": "--api-key",
+}
+"""Argument of the client, as its errors name it → the option that gives it."""
+ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in ARGUMENTS))
 
 
 def with_root_connection(command: Command) -> Command:
@@ -69,4 +78,9 @@ def connect(context: click.Context) -> Client:
             allow_plaintext_api_key=bool(chosen["allow_plaintext_api_key"]),
         )
     except InvalidArgumentError as refused:
-        raise InputFault(refused.message) from None
+        raise InputFault(_in_options(refused.message)) from None
+
+
+def _in_options(message: str) -> str:
+    """Return what the client says of its arguments, said of the options that they come from."""
+    return ARGUMENT.sub(lambda found: ARGUMENTS[found[0]], message)

@@ -50,7 +50,13 @@ def import_(
     refused_path = run.refused_path(exported)
     total = sum(1 for _ in exported.rows()) if exported.rereadable else None
     opened = exported.open()
+    run.check_batch_size(client)
     found = _existing(client, collection, create=create)
+    if found is not None and backend not in (None, found.backend):
+        raise InputFault(
+            f"--backend {backend}: collection {collection!r} is there, in backend {found.backend!r}",
+            "leave out --backend, or import into another collection",
+        )
     if found is None:
         found = _created(client, collection, opened.settings, backend, None if index_by_size else opened.settings.index)
     _check(found, opened.settings, exported.name)

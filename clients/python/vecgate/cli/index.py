@@ -12,6 +12,7 @@ from vecgate.cli.chunking import ChunkOptions, chunker_for
 from vecgate.cli.completion import model_names
 from vecgate.cli.export_format import HEADER
 from vecgate.cli.export_sources import export_fault
+from vecgate.cli.faults import InputFault
 from vecgate.cli.indexing import Job, checked, count_rows
 from vecgate.cli.options import collection_option, namespace_option, with_client, with_row_mapping
 from vecgate.cli.refusals import Refusals
@@ -59,6 +60,7 @@ def index(
     refused_path = run.refused_path(records)
     check = functools.partial(_check_first, mapping)
     total = count_rows(records, check)
+    run.check_batch_size(client)
     make = _record_maker(client, records, mapping, chunks, _model(client, collection, model=model, create=create))
     settings = _collection(client, collection, model=model, create=create)
     truncation: Truncation = "truncate" if truncate else "error"
@@ -100,13 +102,25 @@ def _record_maker(
 
 
 def _model(client: Client, name: str, *, model: str | None, create: bool) -> str | None:
-    """Return which model encodes the texts of a collection, before it is made; None if it has none."""
+    """Return which model encodes the texts of a collection, before it is made; None if it has none.
+
+    Raises:
+        InputFault: the collection is there, and bound to another model than was asked for.
+        NotFoundError: it is not there, and not to be made.
+    """
     try:
         bound = client.get_collection(name).collection.model
     except NotFoundError as error:
         _check_creation(error, create=create)
         return model or client.server_info().default_model
-    return None if bound is None else bound.name
+    found = None if bound is None else bound.name
+    if model is not None and model != found:
+        raise InputFault(
+            f"--model {model}: collection {name!r} is there, "
+            + (f"bound to {found!r}" if found else "and has no model"),
+            "leave out --model, or index into another collection",
+        )
+    return found
 
 
 def _collection(client: Client, name: str, *, model: str | None, create: bool) -> Collection:

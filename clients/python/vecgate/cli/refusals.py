@@ -17,7 +17,7 @@ REFUSED_SUFFIX = ".refused.jsonl"
 REASONS_SHOWN = 3
 """Refused records that the summary describes."""
 
-PLACE_IN_BATCH = re.compile(r"\brecords\[\d+\]\.?")
+PLACE_IN_BATCH = re.compile(r"\brecords\[\d+\](\.|: )?")
 """Begins the paths of wrong fields; here the line of the file says it better."""
 
 

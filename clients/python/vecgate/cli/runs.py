@@ -18,6 +18,7 @@ from vecgate.cli.indexing import Job
 from vecgate.cli.progress import progress_bar
 from vecgate.cli.refusals import REFUSED_SUFFIX, Refusals
 from vecgate.cli.sources import Source
+from vecgate.client import Client
 from vecgate.errors import VecgateError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,15 +46,36 @@ class RunOptions:
     state_directory: Path
 
     def refused_path(self, source: Source) -> Path:
-        """Return where refused records of a source go, which shall not be what stops a run in its middle.
+        """Return where refused records of a source go. Neither that nor remembering the run shall be what stops it in its middle.
 
         Raises:
-            InputFault: nothing can be written there.
+            InputFault: nothing can be written there, or in the state directory.
         """
         path = self.refused or Path(f"{Path(source.name).resolve().name}{REFUSED_SUFFIX}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise InputFault(f"{path}: refused records could not be written there", "name another place with --refused")
+        if source.rereadable:
+            self._check_state_directory()
         return path
+
+    def _check_state_directory(self) -> None:
+        hint = "name another place with --state-dir or VECGATE_STATE_DIR"
+        try:
+            self.state_directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputFault(f"{self.state_directory}: {error.strerror}; the run is remembered there", hint) from None
+        if not os.access(self.state_directory, os.W_OK | os.X_OK):
+            raise InputFault(f"{self.state_directory}: the run could not be remembered there", hint)
+
+    def check_batch_size(self, client: Client) -> None:
+        """Refuse batches that the server does not take, before a collection is made for them.
+
+        Raises:
+            InputFault: they are larger than its limit.
+            VecgateError: the server did not tell its limits.
+        """
+        if self.batch_size is not None and self.batch_size > (most := client.server_info().limits.max_batch):
+            raise InputFault(f"--batch-size {self.batch_size}: the server takes at most {most} records at a time")
 
     def begin(self, source: Source, circumstances: Sequence[object]) -> tuple[Checkpoint | None, Position]:
         """Return the checkpoint of a source, None if it cannot be read twice, and where to begin."""

@@ -22,6 +22,9 @@ STDIN = "-"
 HEAD_BYTES = 65_536
 """Bytes of a file's beginning that go into its identity."""
 
+GZIP_MARK = b"\x1f\x8b"
+"""Begins gzip data, and no text in UTF-8."""
+
 SUFFIXES: Mapping[str, str] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -157,6 +160,8 @@ def faults_of_text(name: str, place: Callable[[], str] = str) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
+        if error.object.startswith(GZIP_MARK):
+            raise InputFault(f"{name}: gzip data", "gunzip -c makes text of it; a file's name ends with .gz") from error
         raise InputFault(
             f"{name}: not UTF-8 text{place()}: {error.reason}", "iconv turns other encodings into UTF-8"
         ) from error

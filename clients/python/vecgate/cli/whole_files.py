@@ -67,11 +67,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file beside its place, and put it there at the end, on disk; what was begun and not finished is removed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; the error names `path`.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        with unfinished.open("wb") as stream:
+        opened = unfinished.open("wb")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    try:
+        with opened as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -60,7 +60,7 @@ class Ingesting(Connected):
             timeout: seconds that the server may be silent or away, nothing getting through; None: Deadlines.bulk.
 
         Raises:
-            TypeError: an item of `records` is neither a Record nor a mapping.
+            TypeError: an item of `records` is neither a Record nor a mapping, or `on_progress` no function.
             VecgateError: it did not get to the end; `acknowledged` tells what became of the records before.
         """
         seconds = check_timeout(self._connection.deadlines.bulk if timeout is None else timeout)

@@ -58,6 +58,8 @@ class UpsertSession:
         on_progress: Callable[[UpsertProgress], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"on_progress: expected a function, got {type(on_progress).__name__}")
         self._opening = opening
         self._batch_size = batch_size
         self._on_progress = on_progress

@@ -38,17 +38,21 @@ final class Connection implements AutoCloseable {
   private final ManagedChannel channel;
 
   /** Opens a connection; nothing is sent before the first call. */
-  Connection(String address) throws IOException {
+  Connection(String address) throws Failure, IOException {
     this.address = address;
-    channel =
+    ManagedChannelBuilder<?> builder =
         ManagedChannelBuilder.forTarget(address)
             .usePlaintext()
             .defaultServiceConfig(serviceConfig())
             .enableRetry()
             .keepAliveTime(30, SECONDS)
             // The server bounds messages; gRPC's own 4 MiB could only disagree.
-            .maxInboundMessageSize(Integer.MAX_VALUE)
-            .build();
+            .maxInboundMessageSize(Integer.MAX_VALUE);
+    try {
+      channel = builder.build();
+    } catch (IllegalArgumentException error) {
+      throw new Failure("no vecgate server answers at " + address + ": it is no address");
+    }
   }
 
   /** Which methods gRPC itself sends again, how often and how fast. */

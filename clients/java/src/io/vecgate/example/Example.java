@@ -26,8 +26,14 @@ public final class Example {
         throw new IllegalArgumentException("at most 3 arguments");
       }
       String address = given.length > 0 ? given[0] : "localhost:50051";
-      double seconds = given.length > 1 ? Double.parseDouble(given[1]) : 10;
-      int records = given.length > 2 ? Integer.parseInt(given[2]) : 300;
+      double seconds;
+      int records;
+      try {
+        seconds = given.length > 1 ? Double.parseDouble(given[1]) : 10;
+        records = given.length > 2 ? Integer.parseInt(given[2]) : 300;
+      } catch (NumberFormatException error) {
+        throw new IllegalArgumentException("the seconds must be a number, the records a whole one");
+      }
       if (!(seconds > 0) || records < 1) {
         throw new IllegalArgumentException("the seconds and the records must be above 0");
       }
