@@ -1,6 +1,8 @@
 """How the cost of a collection grows with its records, drawn from the JSON of the rows `scale` and `million-...`.
 
 python -m benchmarks.faiss.plot scale.json million-hnsw.json million-sq8.json --to benchmarks/faiss/scale.svg
+
+Needs matplotlib, which nothing else here does: `pip install matplotlib`.
 """
 
 from __future__ import annotations
