@@ -21,7 +21,8 @@ from grpc_reflection.v1alpha import reflection
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
 from vecgate_backends.errors import ConfigurationError
-from vecgate_server.calls import Admission, Phase, WrappingServer
+from vecgate_server.calls.admission import Admission, Phase
+from vecgate_server.calls.wrapping import Surroundings, WrappingServer
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.configured_backend import ConfiguredBackend
@@ -180,7 +181,7 @@ class Server:
     def _grpc_server(self) -> grpc.aio.Server:
         limits = self._settings.limits
         server = grpc.aio.server(options=_channel_options(limits.max_message_bytes))
-        wrapping = WrappingServer(server, self._admission, max_message_bytes=limits.max_message_bytes)
+        wrapping = WrappingServer(server, Surroundings(self._admission), max_message_bytes=limits.max_message_bytes)
         add_VectorSearchServiceServicer_to_server(
             VectorSearchService(self._handlers()), cast("grpc.aio.Server", wrapping)
         )

@@ -1,0 +1,105 @@
+"""One call under way: its id, its clock, who makes it, and its end."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from secrets import token_hex
+from typing import Never, TypeAlias
+
+import grpc
+import grpc.aio
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from vecgate_backends.errors import VecgateError
+from vecgate_server.calls.caller import ANYBODY, Caller, caller
+from vecgate_server.calls.observer import CallObserver, EndedCall
+from vecgate_server.deadline import set_seconds_left
+from vecgate_server.status import internal_status, status_code, status_message
+from vecgate_server.telemetry import CallClock, request_id
+
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+
+REQUEST_ID = "x-request-id"
+_REQUEST_ID_RULE = re.compile(r"[\x21-\x7e]{1,128}")
+
+log = logging.getLogger(__name__)
+
+
+class Call:
+    """Begins when it is made; succeed(), fail() or cancelled() ends it."""
+
+    __slots__ = ("_caller", "_clock", "_context", "_id", "_observers", "metadata", "method", "peer")
+
+    def __init__(self, method: str, context: Context, observers: Sequence[CallObserver]) -> None:
+        self.method = method
+        self.metadata: Sequence[tuple[str, str | bytes]] = tuple(context.invocation_metadata() or ())
+        self.peer = context.peer()
+        self._context = context
+        self._observers = observers
+        self._clock = CallClock()
+        self._caller = ANYBODY
+        self._id = _request_id(self.metadata)
+        request_id.set(self._id)
+        caller.set(ANYBODY)
+        set_seconds_left(context.time_remaining())
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes it; nobody until that is known."""
+        return self._caller
+
+    def made_by(self, who: Caller) -> None:
+        """Note who makes the call."""
+        self._caller = who
+        caller.set(who)
+
+    def succeed(self) -> None:
+        """End it well."""
+        self._context.set_trailing_metadata(((REQUEST_ID, self._id),))
+        log.debug("%s OK in %.1f ms", self.method, self._clock.total_ns / 1e6)
+        self._tell(grpc.StatusCode.OK, "")
+
+    def cancelled(self) -> None:
+        """End it because its caller went away, or its time was over."""
+        self._tell(grpc.StatusCode.CANCELLED, "")
+
+    async def fail(self, fault: Exception) -> Never:
+        """End it with the status of a fault.
+
+        Raises:
+            AbortError: gRPC's way to end a call.
+        """
+        if isinstance(fault, grpc.aio.AbortError):
+            raise fault
+        milliseconds = self._clock.total_ns / 1e6
+        if isinstance(fault, VecgateError):
+            code, reason, status = status_code(type(fault)), fault.reason, status_message(fault)
+            log.info("%s %s in %.1f ms: %s", self.method, reason, milliseconds, fault.message)
+        else:
+            code, reason, status = grpc.StatusCode.INTERNAL, "INTERNAL", internal_status(self._id)
+            log.error("%s INTERNAL in %.1f ms", self.method, milliseconds, exc_info=fault)
+        self._tell(code, reason)
+        await self._abort(status)
+
+    def _tell(self, code: grpc.StatusCode, reason: str) -> None:
+        if self._observers:
+            ended = EndedCall(
+                self.method, self._id, self.peer, self._caller, code, reason, seconds=self._clock.total_ns / 1e9
+            )
+            for observer in self._observers:
+                observer.ended(ended)
+
+    async def _abort(self, status: Status) -> Never:
+        rich = rpc_status.to_status(status)
+        await self._context.abort(rich.code, rich.details, (*rich.trailing_metadata, (REQUEST_ID, self._id)))
+
+
+def _request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    """Take the caller's id if it is fit for a log, or make one."""
+    for key, value in metadata:
+        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_RULE.fullmatch(value):
+            return value
+    return token_hex(16)

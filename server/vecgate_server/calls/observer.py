@@ -1,0 +1,40 @@
+"""What is told of a call when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+
+from vecgate_server.calls.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """A call that is over.
+
+    Attributes:
+        method: such as "Search".
+        request_id: the caller's, or one of ours.
+        peer: the address of the connection, as gRPC writes it.
+        caller: who made it.
+        code: its status.
+        reason: the machine reason of docs/errors.md; "" where it went well or was cancelled.
+        seconds: from its begin to its end.
+    """
+
+    method: str
+    request_id: str
+    peer: str
+    caller: Caller
+    code: grpc.StatusCode
+    reason: str
+    seconds: float
+
+
+class CallObserver(Protocol):
+    """Is told of every call; neither waits nor raises."""
+
+    def ended(self, call: EndedCall) -> None:
+        """Take note of a call."""

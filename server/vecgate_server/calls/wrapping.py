@@ -1,0 +1,169 @@
+"""What is around the behaviour of every method: who calls, admission, quotas, messages read and written, errors as statuses.
+
+Health, reflection and channelz pass untouched, so that neither load nor a start under way keeps them from answering.
+Messages are parsed and written here rather than by gRPC, so that a request that is no valid message, and a message that passes the
+limit, get a status of ours with a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from vecgate_backends.errors import InvalidArgumentError
+from vecgate_server.calls.admission import Admission
+from vecgate_server.calls.call import Call, Context
+from vecgate_server.calls.gate import Gate, OpenGate
+from vecgate_server.calls.observer import CallObserver
+from vecgate_server.calls.quotas import NoQuotas, Quotas
+from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
+from vecgate_server.stream_requests import StreamRequests
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A method of the service: its behaviour, and how its messages are read and written."""
+
+    name: str
+    streams: bool
+    behaviour: Callable[[Any, Context], Any]
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
+
+    @classmethod
+    def of(cls, name: str, handler: Handler) -> _Method:
+        """Take a handler apart; gRPC types it for its blocking server, whence the casts."""
+        return cls(
+            name,
+            bool(handler.request_streaming),
+            cast("Any", handler.stream_stream if handler.request_streaming else handler.unary_unary),
+            cast("Any", handler.request_deserializer),
+            cast("Any", handler.response_serializer),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The parts that every call passes."""
+
+    admission: Admission
+    gate: Gate = field(default_factory=OpenGate)
+    quotas: Quotas = field(default_factory=NoQuotas)
+    observers: Sequence[CallObserver] = ()
+
+    @contextmanager
+    def hold(self, call: Call) -> Iterator[None]:
+        """Hold the places of a call for its duration."""
+        with self.admission.call(), self.quotas.call(call.caller, call.method):
+            yield
+
+
+class WrappingServer:
+    """A server where generated code registers a service, with every handler wrapped on its way to the real one.
+
+    What is around a call could be an interceptor of gRPC's; but asking that for its handler again at each call takes longer than
+    all that is done here.
+    """
+
+    def __init__(self, server: grpc.aio.Server, surroundings: Surroundings, *, max_message_bytes: int) -> None:
+        self._server = server
+        self._around = surroundings
+        self._max_message_bytes = max_message_bytes
+        self._reads: set[asyncio.Future[object]] = set()
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Leave out: they are the same handlers for a search by name, which gRPC begins only after the registered ones."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Register the handlers of a service, by the names of their methods."""
+        wrapped = {name: self._wrap(_Method.of(name, handler)) for name, handler in handlers.items()}
+        self._server.add_registered_method_handlers(service, wrapped)
+
+    def _wrap(self, method: _Method) -> Handler:
+        if method.streams:
+            return grpc.stream_stream_rpc_method_handler(cast("Any", self._stream(method)))
+        return grpc.unary_unary_rpc_method_handler(cast("Any", self._unary(method)))
+
+    def _unary(self, method: _Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def answer(request: bytes, context: Context) -> bytes:
+            call = Call(method.name, context, self._around.observers)
+            try:
+                await self._identify(call)
+                with self._around.hold(call):
+                    response = await method.behaviour(self._read(method, call, request), context)
+                    content = self._checked(method.write(response))
+            except asyncio.CancelledError:
+                call.cancelled()
+                raise
+            except Exception as fault:  # noqa: BLE001  # every fault of a call ends here
+                await call.fail(fault)
+            call.succeed()
+            return content
+
+        return answer
+
+    def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        async def answer(_: AsyncIterator[bytes], context: Context) -> None:
+            call = Call(method.name, context, self._around.observers)
+            requests = StreamRequests(context.read, partial(self._read, method, call), self._reads)
+            try:
+                await self._identify(call)
+                with self._around.hold(call):
+                    await self._converse(method, requests, context)
+            except asyncio.CancelledError:
+                call.cancelled()
+                raise
+            except Exception as fault:  # noqa: BLE001  # as above
+                await call.fail(fault)
+            call.succeed()
+
+        return answer
+
+    async def _identify(self, call: Call) -> None:
+        call.made_by(await self._around.gate.identify(call.method, call.metadata, call.peer))
+
+    async def _converse(self, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
+        try:
+            # Closed here and now, whatever ends the call: what it has under way ends with it.
+            async with aclosing(method.behaviour(requests, context)) as responses:
+                async for response in responses:
+                    await context.write(self._checked(method.write(response)))
+        except Exception:
+            await requests.drop_rest()
+            raise
+
+    def _read(self, method: _Method, call: Call, message: bytes) -> Any:
+        request = self._parsed(method, message)
+        self._around.gate.authorize(call.caller, method.name, request)
+        return request
+
+    def _parsed(self, method: _Method, request: bytes) -> Any:
+        if len(request) > self._max_message_bytes:
+            raise RequestTooLargeError(
+                f"the request has {len(request)} bytes, limits.max_message_bytes is {self._max_message_bytes}: "
+                "send it in parts"
+            )
+        try:
+            return method.read(request)
+        except DecodeError:
+            raise InvalidArgumentError(
+                "the request is no valid message of this method; strings must be UTF-8"
+            ) from None
+
+    def _checked(self, response: bytes) -> bytes:
+        if len(response) > self._max_message_bytes:
+            raise ResponseTooLargeError(
+                f"the answer has {len(response)} bytes, limits.max_message_bytes is {self._max_message_bytes}: "
+                "ask for fewer records or fields"
+            )
+        return response
