@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,56 @@ Nearness: TypeAlias = NDArray[np.floating]
 """Comparable within one query, higher is nearer: the inner product, or minus the squared Euclidean distance."""
 Rows: TypeAlias = NDArray[np.intp]
 """Places in a block."""
+FEW_QUERIES = 7
+"""So many queries are compared with Faiss's kernels, one after the other, more of them as one product of matrices. Measured at 384 dimensions with
+rows that no cache holds, a query: 1.4 ms against 3.8 ms for 32,768 rows (BLAS's product of a matrix and one vector), the same for 8, and 1.1 ms
+against 3.8 ms for 10,000 chosen rows out of 100,000, which need not be copied first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernels:
+    """Faiss's comparison of a query with vectors; what it says is turned round where `distance`.
+
+    Attributes:
+        all_rows: (out, query, vectors, dimension, rows). chosen_rows: (out, queries, vectors, rows, dimension, queries, rows a query).
+    """
+
+    all_rows: Callable[..., None]
+    chosen_rows: Callable[..., None]
+    distance: bool
+
+    def each(self, queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
+        """Compare each query with each vector."""
+        found: FloatMatrix = np.empty((len(queries), len(vectors)), np.float32)
+        # Kept by name until the call is over: a pointer alone does not keep an array alive.
+        kept = np.ascontiguousarray(vectors, np.float32)
+        for near, query in zip(found, np.ascontiguousarray(queries, np.float32), strict=True):
+            self.all_rows(_pointer(near), _pointer(query), _pointer(kept), kept.shape[1], len(kept))
+        return np.negative(found, out=found) if self.distance else found
+
+    def chosen(self, queries: FloatMatrix, vectors: FloatMatrix, rows: Rows) -> FloatMatrix:
+        """Compare each query with rows of its own, shape (queries, width); what stands in the place of row -1 means nothing."""
+        found: FloatMatrix = np.empty(rows.shape, np.float32)
+        kept = np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(queries, np.float32)
+        places = np.ascontiguousarray(rows, np.int64)
+        pointers = [_pointer(array) for array in (found, kept[1], kept[0], places)]
+        self.chosen_rows(*pointers, kept[0].shape[1], *rows.shape)
+        return np.negative(found, out=found) if self.distance else found
+
+
+def _pointer(array: NDArray[Any]) -> Any:
+    return faiss.swig_ptr(array)
+
+
+_raw: Any = faiss  # its stubs lack these functions
+_INNER_PRODUCTS = _Kernels(_raw.fvec_inner_products_ny, _raw.fvec_inner_products_by_idx, distance=False)
+_KERNELS: Mapping[Metric, _Kernels] = MappingProxyType(
+    {
+        Metric.COSINE: _INNER_PRODUCTS,
+        Metric.DOT: _INNER_PRODUCTS,
+        Metric.EUCLIDEAN: _Kernels(_raw.fvec_L2sqr_ny, _raw.fvec_L2sqr_by_idx, distance=True),
+    }
+)
 
 
 def index_form(metric: Metric, vectors: FloatMatrix) -> FloatMatrix:
@@ -41,22 +93,40 @@ def nearness(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: 
     Returns:
         Shape (queries, vectors), float32; float64 if float32 cannot hold the numbers.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        found: Nearness = _nearness(metric, queries, vectors, norms)
-        if np.isfinite(found).all():
-            return found
+    if len(queries) <= FEW_QUERIES:
+        found: Nearness = _KERNELS[metric].each(queries, vectors)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = _nearness(metric, queries, vectors, norms)
+    if np.isfinite(found).all():
+        return found
     wide = vectors.astype(np.float64)
     return _nearness(metric, queries.astype(np.float64), wide, np.einsum("ij,ij->i", wide, wide))
+
+
+def nearness_of_some(
+    metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: FloatVector, rows: Rows
+) -> Nearness:
+    """Compare each query with the same rows, shape (width,), none of them -1; else as nearness()."""
+    if len(queries) <= FEW_QUERIES:
+        found = _KERNELS[metric].chosen(queries, vectors, np.broadcast_to(rows, (len(queries), len(rows))))
+        if np.isfinite(found).all():
+            return found
+    return nearness(metric, queries, vectors[rows], norms[rows])
 
 
 def nearness_of_rows(
     metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: FloatVector, rows: Rows
 ) -> Nearness:
     """Compare each query with rows of its own; `rows` and the result are of shape (queries, width), row -1 is -inf away."""
+    found = _KERNELS[metric].chosen(queries, vectors, rows)
+    if np.isfinite(found[rows >= 0]).all():
+        found[rows < 0] = -np.inf
+        return found
     near: list[Nearness] = []
     for query, own in zip(queries, rows, strict=True):
-        found = nearness(metric, query[np.newaxis], vectors[own], norms[own])
-        near.append(np.where(own >= 0, found[0], -np.inf))
+        compared = nearness(metric, query[np.newaxis], vectors[own], norms[own])
+        near.append(np.where(own >= 0, compared[0], -np.inf))
     return np.stack(near)
 
 

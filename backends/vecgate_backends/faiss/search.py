@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows
+from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows, nearness_of_some
 from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadths, Effort, SegmentIndex
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
@@ -52,7 +52,7 @@ class Step:
 
     @property
     def gathers(self) -> bool:
-        """Whether wanted rows are copied out of the block to be compared; where most are wanted, comparing all of them is less work."""
+        """Whether only wanted rows are compared, from all over the block; where most are wanted, comparing all of them is less work."""
         return self.rows is not None and self.count * GATHERED < len(self.block)
 
 
@@ -166,22 +166,28 @@ def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
 
 def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
     block, rows = step.block, step.rows
-    vectors, norms, unwanted = block.vectors, block.norms, None
-    if rows is not None and step.gathers:
-        vectors, norms = vectors[rows], norms[rows]
-    elif rows is not None:
+    gathered = rows if step.gathers else None
+    unwanted = None
+    if rows is not None and gathered is None:
         unwanted = np.ones(len(block), np.bool_)
         unwanted[rows] = False
-    lot = max(1, CHUNK_CELLS // len(vectors))
+    lot = max(1, CHUNK_CELLS // len(block))
     nears, chosen = [], []
     for begin in range(0, len(queries), lot):
-        near = nearness(plan.metric, queries[begin : begin + lot], vectors, norms)
+        near = _compared(plan.metric, queries[begin : begin + lot], block, gathered)
         if unwanted is not None:
             near[:, unwanted] = -np.inf
         best = _largest(near, width)
         nears.append(np.take_along_axis(near, best, axis=1))
-        chosen.append(rows[best] if rows is not None and step.gathers else best)
+        chosen.append(best if gathered is None else gathered[best])
     return _Candidates(np.concatenate(nears), np.concatenate(chosen), np.zeros(len(queries), np.bool_))
+
+
+def _compared(metric: Metric, queries: FloatMatrix, block: Block, rows: Rows | None) -> NDArray[np.floating]:
+    """Compare queries with some rows of a block, None for all, shape (queries, rows)."""
+    if rows is None:
+        return nearness(metric, queries, block.vectors, block.norms)
+    return nearness_of_some(metric, queries, block.vectors, block.norms, rows)
 
 
 def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int, index: SegmentIndex, effort: Effort) -> _Candidates:

@@ -22,12 +22,12 @@ from vecgate_backends.faiss.segment_index import Breadth, Breadths
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
-INLINE_WORK = 4_000_000
-"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 1 ms. A hop to another thread and back
+INLINE_WORK = 16_000_000
+"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 2 ms. A hop to another thread and back
 costs more than a short search does, and two threads that both want the interpreter wait for each other."""
 USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
-INLINE_WORST_WORK = 40_000_000
+INLINE_WORST_WORK = 80_000_000
 """The same if every walk starves, which few do: about 10 ms."""
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced or changed meanwhile; the last attempt holds the loop, and cannot fail."""

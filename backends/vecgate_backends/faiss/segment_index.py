@@ -21,9 +21,10 @@ from vecgate_backends.records import FloatMatrix, HnswIndex, IndexConfig, IvfInd
 SPARE = 8
 """Candidates beyond top_k: bulk nearness is rounded, so the last of the top_k may stand a few places lower in it."""
 ROWS_A_STEP = 45
-"""Rows compared in the time a walk takes for one unit of ef; 4.6 us against 0.1 us a row at 384 dimensions."""
+"""Rows compared in the time a walk takes for one unit of ef. Measured at 384 dimensions: 36 in 4,000 rows, 48 in 8,192, 71 in 32,768, which no
+cache holds any more (3 us against 0.043 us a row); where it matters most, the rows are few."""
 GATHERED = 2
-"""How much longer a row takes that is copied out of its block first."""
+"""How much longer a row takes that is picked out of its block."""
 MARGIN = 2
 """An index is asked for so many times the candidates wanted: the far end of what it finds has gaps."""
 NARROWEST_WALK = 64

@@ -1,0 +1,68 @@
+"""Nearness in bulk is the metric's, however many queries are compared and whichever rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vecgate_backends.faiss.scoring import FEW_QUERIES, nearness, nearness_of_rows, nearness_of_some, squared_norms
+from vecgate_backends.records import Metric
+
+ROWS = 300
+DIMENSION = 19
+METRICS = list(Metric)
+COUNTS = [1, FEW_QUERIES, FEW_QUERIES + 1]
+
+
+def _vectors(count: int, scale: float = 1.0) -> NDArray[np.float32]:
+    return (scale * np.random.default_rng(count).standard_normal((count, DIMENSION))).astype(np.float32)
+
+
+def _defined(metric: Metric, queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The inner product, or minus the squared distance, pair by pair in float64."""
+    wide, others = queries.astype(np.float64)[:, None, :], vectors.astype(np.float64)[None, :, :]
+    if metric is Metric.EUCLIDEAN:
+        return np.asarray(-((wide - others) ** 2).sum(axis=2))
+    return np.asarray((wide * others).sum(axis=2))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_vector_is_compared(metric: Metric, count: int) -> None:
+    queries, vectors = _vectors(count), _vectors(ROWS)
+    found = nearness(metric, queries, vectors, squared_norms(vectors))
+    np.testing.assert_allclose(found, _defined(metric, queries, vectors), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_some_rows_are_compared_as_all_are(metric: Metric, count: int) -> None:
+    queries, vectors = _vectors(count), _vectors(ROWS)
+    rows = np.array([0, 7, 8, 250, ROWS - 1])
+    found = nearness_of_some(metric, queries, vectors, squared_norms(vectors), rows)
+    np.testing.assert_allclose(found, _defined(metric, queries, vectors)[:, rows], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_rows_of_each_query_are_compared_and_a_missing_one_is_infinitely_far(metric: Metric, count: int) -> None:
+    queries, vectors = _vectors(count), _vectors(ROWS)
+    rows = np.random.default_rng(1).integers(0, ROWS, (count, 6))
+    rows[:, 2] = -1
+    found = nearness_of_rows(metric, queries, vectors, squared_norms(vectors), rows)
+    expected = np.take_along_axis(_defined(metric, queries, vectors), rows, axis=1)
+    expected[:, 2] = -np.inf
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", [Metric.DOT, Metric.EUCLIDEAN])
+@pytest.mark.parametrize("count", COUNTS)
+def test_numbers_that_float32_cannot_hold_are_compared_in_float64(metric: Metric, count: int) -> None:
+    queries, vectors = _vectors(count, 1e19), _vectors(ROWS, 1e20)
+    norms, rows = squared_norms(vectors), np.arange(0, ROWS, 3)
+    expected = _defined(metric, queries, vectors)
+    each = np.broadcast_to(rows, (count, len(rows)))
+    np.testing.assert_allclose(nearness(metric, queries, vectors, norms), expected, rtol=1e-4)
+    np.testing.assert_allclose(nearness_of_some(metric, queries, vectors, norms, rows), expected[:, rows], rtol=1e-4)
+    np.testing.assert_allclose(nearness_of_rows(metric, queries, vectors, norms, each), expected[:, rows], rtol=1e-4)
