@@ -1,7 +1,8 @@
 """Long searches that arrive together run as one: rows are compared with many queries in hardly more time than with one.
 
 Nobody waits for a timer. What a step of the event loop brings is gathered and runs in the next step; while as many runs are under way on
-other threads as there are threads, what arrives meanwhile is gathered behind them. Short searches do not come here: they run on the event
+other threads as there are threads, what arrives meanwhile is gathered behind them. One that stays alone runs on the event loop if it is not too long:
+another thread would give it back later, the later the more the server has to do. Short searches do not come here: they run on the event
 loop, which brings them one by one, at once.
 """
 
@@ -53,6 +54,9 @@ class Runner(Protocol):
     def plan(self, question: Question) -> Plan:
         """Choose how the question is answered now."""
 
+    def run_alone(self, plan: Plan, query: FloatMatrix) -> Ranking | None:
+        """Search for one query, shape (1, dimension), here and now; None if that takes too long for the event loop."""
+
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries, shape (n, dimension), on other threads."""
 
@@ -95,7 +99,7 @@ class SearchGathering:
         question = next(iter(self._waiting))
         gathered = self._waiting[question]
         try:
-            self._run_aside(self._runner.plan(question), self._take(question, MOST_QUERIES))
+            self._run(self._runner.plan(question), self._take(question, MOST_QUERIES))
         except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
             self._waiting.pop(question, None)
             _fail(gathered.answers, error)
@@ -110,8 +114,11 @@ class SearchGathering:
         awaited = [(query, answer) for query, answer in pairs if not answer.done()]
         return _Gathered([query for query, _ in awaited], [answer for _, answer in awaited])
 
-    def _run_aside(self, plan: Plan, gathered: _Gathered) -> None:
+    def _run(self, plan: Plan, gathered: _Gathered) -> None:
         if not gathered.queries:
+            return
+        if len(gathered.queries) == 1 and (ranking := self._runner.run_alone(plan, gathered.queries[0])) is not None:
+            gathered.answers[0].set_result(Ranked(plan, ranking))
             return
         self._free -= 1
         task = asyncio.create_task(self._await(plan, gathered))

@@ -29,6 +29,8 @@ USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
 INLINE_WORST_WORK = 80_000_000
 """The same if every walk starves, which few do: about 10 ms."""
+ALONE = 2
+"""Times as much work does a search on the event loop that no other one came with."""
 ATTEMPTS = 3
 """A search off the loop is repeated if a record it found was replaced or changed meanwhile; the last attempt holds the loop, and cannot fail."""
 
@@ -71,6 +73,10 @@ class Searcher:
             matching = self._matches.of(question.filter, question.filter_text, partition)
         return make_plan(partition.blocks(), matching, self.spec.metric, question.top_k, question.breadths)
 
+    def run_alone(self, plan: Plan, query: FloatMatrix) -> Ranking | None:
+        """Search for one query on the event loop; None if that takes too long."""
+        return run_plan(plan, query)[0] if _is_short(plan, query, ALONE) else None
+
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries on as many threads as there is work for."""
         loop = asyncio.get_running_loop()
@@ -102,8 +108,9 @@ class Searcher:
         return plan, await self.run_aside(plan, queries)
 
 
-def _is_short(plan: Plan, queries: FloatMatrix) -> bool:
-    return plan.cost * queries.size <= INLINE_WORK and plan.worst_cost * queries.size <= INLINE_WORST_WORK
+def _is_short(plan: Plan, queries: FloatMatrix, times: int = 1) -> bool:
+    work, worst = plan.cost * queries.size, plan.worst_cost * queries.size
+    return work <= times * INLINE_WORK and worst <= times * INLINE_WORST_WORK
 
 
 def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:

@@ -24,16 +24,24 @@ def query(number: int) -> FloatMatrix:
 
 
 class Runs:
-    """Answers each query with its number as the id, when it is let go if it `waits`."""
+    """Answers each query with its number as the id, when it is let go if it `waits`; a single one here and now if it is `short`."""
 
-    def __init__(self, *, waits: bool = False) -> None:
+    def __init__(self, *, waits: bool = False, short: bool = False) -> None:
         self.seen: list[tuple[int, list[int]]] = []
+        self.alone: list[int] = []
         self.held: list[asyncio.Event] = []
         self.fault: Exception | None = None
         self._waits = waits
+        self._short = short
 
     def plan(self, question: Question) -> Plan:
         return Plan(Metric.DOT, question.top_k, ())
+
+    def run_alone(self, plan: Plan, query: FloatMatrix) -> Ranking | None:
+        if not (self._short and plan.top_k == QUESTION.top_k):
+            return None
+        self.alone.append(int(query[0, 0]))
+        return _ranking(self.alone[-1])
 
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         numbers = [int(number) for number in queries[:, 0]]
@@ -43,7 +51,11 @@ class Runs:
         if self._waits:
             self.held.append(asyncio.Event())
             await self.held[-1].wait()
-        return [Ranking([str(number)], [number], np.zeros(1, np.float32), 0) for number in numbers]
+        return [_ranking(number) for number in numbers]
+
+
+def _ranking(number: int) -> Ranking:
+    return Ranking([str(number)], [number], np.zeros(1, np.float32), 0)
 
 
 def ids(answers: Sequence[Ranked]) -> list[str]:
@@ -56,6 +68,16 @@ async def test_what_arrives_in_one_step_of_the_loop_runs_as_one() -> None:
     answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(5)))
     assert ids(answers) == ["0", "1", "2", "3", "4"]
     assert runs.seen == [(3, [0, 1, 2, 3, 4])]
+
+
+async def test_one_that_comes_alone_and_is_short_enough_is_not_run_aside() -> None:
+    runs = Runs(short=True)
+    gathered = SearchGathering(runs, concurrent_runs=1)
+    assert ids([await gathered.ask(QUESTION, query(7))]) == ["7"]
+    answers = await asyncio.gather(*(gathered.ask(QUESTION, query(number)) for number in range(2)))
+    assert ids(answers) == ["0", "1"]
+    assert runs.alone == [7]
+    assert runs.seen == [(3, [0, 1])]
 
 
 async def test_searches_of_different_kinds_run_apart() -> None:
