@@ -160,3 +160,19 @@ def test_the_command_line_says_what_to_do_in_one_line(start: Start, authority: t
     assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)
     assert "plain text" in lost.stderr
     assert KEY not in lost.stderr
+
+
+def test_the_command_line_reads_the_key_from_a_file(start: Start, tmp_path: Path) -> None:
+    noting, target = start()
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    run_cli("count", "-c", "docs", "-t", target, "--api-key-file", str(file))
+    run_cli("count", "-c", "docs", "-t", target, VECGATE_API_KEY_FILE=str(file))
+    assert [metadata["authorization"] for _, metadata in noting.calls] == [f"Bearer {KEY}"] * 2
+    both = run_cli("count", "-c", "docs", "-t", target, "--api-key-file", str(file), VECGATE_API_KEY=KEY)
+    lost = run_cli("count", "-c", "docs", "-t", target, "--api-key-file", str(tmp_path / "nowhere"))
+    assert "are both given" in both.stderr
+    assert "nowhere: No such file" in lost.stderr
+    for refused in (both, lost):
+        assert (refused.returncode, refused.stderr.count("\n"), KEY in refused.stderr) == (2, 1, False)
+    assert len(noting.calls) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -24,6 +25,7 @@ CONNECTION_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "tls_key": (("--tls-key",), {"metavar": "FILE", "help": "Private key of that certificate, PEM."}),
     "tls_server_name": (("--tls-server-name",), {"metavar": "NAME", "help": "Name in the server's certificate."}),
     "api_key": (("--api-key",), {"metavar": "KEY", "help": "API key; a variable is not seen by others, unlike this."}),
+    "api_key_file": (("--api-key-file",), {"metavar": "FILE", "help": "File that holds the API key."}),
     "allow_plaintext_api_key": (
         ("--allow-plaintext-api-key",),
         {"is_flag": True, "help": "Send the key without TLS, also beyond this machine."},
@@ -74,11 +76,29 @@ def connect(context: click.Context) -> Client:
         return Client(
             chosen["target"],
             tls=TlsOptions(**parts) if parts else bool(chosen["tls"]),
-            api_key=chosen["api_key"],
+            api_key=_api_key(chosen["api_key"], chosen["api_key_file"]),
             allow_plaintext_api_key=bool(chosen["allow_plaintext_api_key"]),
         )
     except InvalidArgumentError as refused:
         raise InputFault(_in_options(refused.message)) from None
+
+
+def _api_key(key: str | None, file: str | None) -> str | None:
+    """Return the key of the options; of a file, without the end of its line.
+
+    Raises:
+        InputFault: both are given, or the file cannot be read.
+    """
+    if file is None:
+        return key
+    if key is not None:
+        raise InputFault("--api-key and --api-key-file are both given, here or by their variables; leave one out")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as fault:
+        raise InputFault(f"--api-key-file: {file}: {fault.strerror or fault}") from None
+    except UnicodeDecodeError:
+        raise InputFault(f"--api-key-file: {file}: not a text file in UTF-8") from None
 
 
 def _in_options(message: str) -> str:

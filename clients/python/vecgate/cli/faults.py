@@ -22,10 +22,12 @@ HINTS = {
     "INDEX_UNSUPPORTED": "vecgate info tells what each backend builds",
     "MODEL_MISMATCH": "vecgate models and vecgate collections show --json tell fingerprints",
     "MODEL_NOT_FOUND": "vecgate info names the models",
+    "PERMISSION_DENIED": "it takes another key, which whoever keeps the server makes",
     "TLS_NAME": "--tls-server-name gives the name in the server's certificate",
     "TLS_NOT_SPOKEN": "leave out --tls",
     "TLS_REFUSED": "--tls-certificate and --tls-key give the client's own",
     "TLS_UNTRUSTED": "--tls-ca gives the CA",
+    "UNAUTHENTICATED": "--api-key-file or VECGATE_API_KEY gives a key",
     "UNAVAILABLE": "start a server with vecgate-server, or name another with --target",
 }
 """Machine reason of an error → what to do about it."""
