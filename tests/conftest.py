@@ -94,6 +94,12 @@ StartServer = Callable[..., ServerProcess]
 
 
 @pytest.fixture(scope="session")
+def server_process() -> type[ServerProcess]:
+    """The class itself, for fixtures of a module that start servers of their own and stop them."""
+    return ServerProcess
+
+
+@pytest.fixture(scope="session")
 def graph_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graphs of this session: whoever needs one first makes it."""
     return tmp_path_factory.mktemp("graphs")

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Self, cast
 
 import grpc.aio
-from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -32,6 +31,8 @@ from vecgate_server.encoders.base import Models
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
 from vecgate_server.metrics import MetricsEndpoint
 from vecgate_server.model_start import models_of
+from vecgate_server.security.guarded_services import add_guarded_services
+from vecgate_server.security.protection import Protection
 from vecgate_server.service.collections import CollectionHandlers
 from vecgate_server.service.encode import EncodeHandlers
 from vecgate_server.service.info import InfoHandlers
@@ -77,6 +78,7 @@ class Server:
         """
         self._settings = settings
         self.address = ""
+        self.protection = Protection(settings.security)
         self._models = models or models_of(settings)
         self._directory = Directory(_backends(settings), settings.default_backend_name)
         self._draining = Draining()
@@ -118,11 +120,17 @@ class Server:
         port = self._settings.server.port
         _refuse_taken_address(host, port)
         bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        credentials = self.protection.credentials()
         try:
-            bound = server.add_insecure_port(f"{bracketed}:{port}")
+            bound = (
+                server.add_insecure_port(f"{bracketed}:{port}")
+                if credentials is None
+                else server.add_secure_port(f"{bracketed}:{port}", credentials)
+            )
         except RuntimeError:
             raise ListenError(f"cannot listen on {bracketed}:{port}") from None
         await server.start()
+        self.protection.begin()
         self.address = f"{bracketed}:{bound}"
         if self.metrics:
             self.metrics.start()
@@ -170,6 +178,7 @@ class Server:
             await asyncio.to_thread(self.metrics.stop)
         await self._models.close()
         await self._directory.close()
+        await self.protection.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -181,13 +190,14 @@ class Server:
     def _grpc_server(self) -> grpc.aio.Server:
         limits = self._settings.limits
         server = grpc.aio.server(options=_channel_options(limits.max_message_bytes))
-        wrapping = WrappingServer(server, Surroundings(self._admission), max_message_bytes=limits.max_message_bytes)
+        protection = self.protection
+        around = Surroundings(self._admission, gate=protection.gate, observers=protection.observers)
+        wrapping = WrappingServer(server, around, max_message_bytes=limits.max_message_bytes)
         add_VectorSearchServiceServicer_to_server(
             VectorSearchService(self._handlers()), cast("grpc.aio.Server", wrapping)
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        channelz.add_channelz_servicer(server)
-        reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server)
+        add_guarded_services(server, around, (SERVICE, HEALTH, reflection.SERVICE_NAME))
         return server
 
     def _handlers(self) -> Handlers:

@@ -24,6 +24,7 @@ from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.exit_codes import FAILED, INTERRUPTED, WRONG_USE, end
 from vecgate_server.model_start import begin_models, encoder_settings
+from vecgate_server.security.keys_command import keys
 from vecgate_server.store_commands import backup, verify
 from vecgate_server.telemetry import configure_logging
 
@@ -112,6 +113,7 @@ def export_model(
 
 main.add_command(verify)
 main.add_command(backup)
+main.add_command(keys)
 
 
 def _serve(config: Path | None) -> None:

@@ -20,6 +20,7 @@ from vecgate_server.config_faults import InvalidSettingsError, closest, describe
 from vecgate_server.config_file import read_yaml
 from vecgate_server.config_models import EncoderSettings, ModelSettings
 from vecgate_server.config_section import Section
+from vecgate_server.config_security import SecuritySettings
 
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
@@ -31,9 +32,7 @@ class ServerSettings(Section):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=50051, ge=0, le=65535, description="Port to listen on; 0 lets the system pick one.")
-    allow_insecure: bool = Field(
-        default=False, description="Listen beyond loopback although neither TLS nor keys protect the port."
-    )
+    allow_insecure: bool = Field(default=False, description="Listen beyond loopback although TLS or keys are missing.")
     shutdown_grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="Seconds that calls in flight get to finish on SIGTERM."
     )
@@ -43,15 +42,6 @@ class ServerSettings(Section):
         le=3600,
         description="Seconds between two looks at models and backends for the health service.",
     )
-
-    @model_validator(mode="after")
-    def _refuse_open_listener(self) -> Self:
-        if not (self.allow_insecure or _is_loopback(self.host)):
-            raise ValueError(
-                f"host {self.host!r} is reachable from elsewhere and this version has no TLS: "
-                "set allow_insecure: true if the network is trusted"
-            )
-        return self
 
 
 class LimitSettings(Section):
@@ -125,6 +115,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = Field(default_factory=ServerSettings)
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     backends: dict[Name, BackendSettings] = Field(
         default=DEFAULT_BACKENDS,
@@ -140,6 +131,16 @@ class Settings(BaseSettings):
     def default_backend_name(self) -> str:
         """The backend of collections that name none."""
         return self.default_backend or next(iter(self.backends))
+
+    @model_validator(mode="after")
+    def _refuse_open_listener(self) -> Self:
+        host, lack = self.server.host, self.security.lack
+        if lack and not (self.server.allow_insecure or _is_loopback(host)):
+            raise ValueError(
+                f"server.host {host!r} is reachable from elsewhere, and {lack}: set what is missing (docs/security.md), "
+                "or server.allow_insecure: true if the network is trusted"
+            )
+        return self
 
     @model_validator(mode="after")
     def _know_the_default_backend(self) -> Self:

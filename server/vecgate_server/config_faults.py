@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails
 
 from vecgate_backends.errors import ConfigurationError
 
+SECRETS_IN = {"backends"}
+"""Sections where a secret may stand, also in a wrong place: of what is wrong there only the path is told."""
+
 
 class InvalidSettingsError(ConfigurationError):
     """The file or the environment holds a wrong key or value; the message is one line with its path."""
@@ -30,12 +33,12 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown key {key!r}{closest(key, names) or '; known are: ' + ', '.join(names)}"
 
 
-def describe_fault(invalid: ValidationError, model: type[BaseModel]) -> str:
-    """Describe the first fault of a settings model, and how many more there are."""
+def describe_fault(invalid: ValidationError, model: type[BaseModel], *, secret: bool = False) -> str:
+    """Describe the first fault of a settings model, and how many more there are; the values are left out where they may be secret."""
     faults = invalid.errors(include_url=False)
     first = faults[0]
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{_path(first)}: {_sentence(first, model)}{more}"
+    return f"{_path(first)}: {_sentence(first, model, secret=secret)}{more}"
 
 
 def _path(fault: ErrorDetails) -> str:
@@ -45,12 +48,14 @@ def _path(fault: ErrorDetails) -> str:
     return path.lstrip(".") or "settings"
 
 
-def _sentence(fault: ErrorDetails, model: type[BaseModel]) -> str:
+def _sentence(fault: ErrorDetails, model: type[BaseModel], *, secret: bool) -> str:
     if fault["type"] == "extra_forbidden":
         *parents, key = fault["loc"]
         return unknown_key(str(key), _keys_at(parents, model))
     sentence = fault["msg"].removeprefix("Value error, ")
     sentence = sentence[:1].lower() + sentence[1:]
+    if secret or SECRETS_IN & set(fault["loc"][:1]):
+        return sentence
     given = fault["input"]
     if fault["type"] == "literal_error":
         allowed = re.findall("'([^']*)'", fault["msg"])

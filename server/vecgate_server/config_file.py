@@ -33,9 +33,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InvalidSettingsError: the file cannot be read or is not such YAML; one line with the line number.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506  # a SafeLoader
+        return yaml_mapping(path.read_bytes(), path)
     except OSError as fault:
         raise InvalidSettingsError(f"{path}: {fault.strerror or fault}") from None
+
+
+def yaml_mapping(content: bytes, path: Path) -> dict[str, Any]:
+    """Understand what a YAML file holds whose root is a mapping.
+
+    Raises:
+        InvalidSettingsError: it is no such YAML; one line with the path and the line number.
+    """
+    try:
+        document = yaml.load(content.decode(), Loader=_StrictLoader)  # noqa: S506  # a SafeLoader
     except UnicodeDecodeError:
         raise InvalidSettingsError(f"{path}: not a text file in UTF-8") from None
     except yaml.MarkedYAMLError as fault:

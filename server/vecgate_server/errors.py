@@ -20,8 +20,11 @@ UnsupportedError
 ExhaustedError
 ├── EncoderBusyError            ENCODER_BUSY
 ├── TooManyCallsError           TOO_MANY_CALLS
+├── TooManyFailedKeysError      TOO_MANY_FAILED_KEYS
 ├── RequestTooLargeError        REQUEST_TOO_LARGE
 └── ResponseTooLargeError       RESPONSE_TOO_LARGE
+UnauthenticatedError        UNAUTHENTICATED: the caller has no key, or none that counts
+PermissionDeniedError       PERMISSION_DENIED: the caller's key does not go so far
 UnavailableError
 ├── ModelUnavailableError       MODEL_UNAVAILABLE
 ├── StartingError               STARTING
@@ -35,6 +38,7 @@ from vecgate_backends.errors import (
     PreconditionError,
     UnavailableError,
     UnsupportedError,
+    VecgateError,
 )
 
 
@@ -114,6 +118,24 @@ class DimensionsUnsupportedError(UnsupportedError):
     """The model's vectors cannot be shortened."""
 
     reason = "DIMENSIONS_UNSUPPORTED"
+
+
+class UnauthenticatedError(VecgateError):
+    """The call carries no API key that counts; the message does not tell one that never was from one that is over."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(VecgateError):
+    """The caller's API key does not allow this; the same is said whether what was named exists or not."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class TooManyFailedKeysError(ExhaustedError):
+    """So many wrong keys came that keys which were not seen yet wait; retry_after says when to come back."""
+
+    reason = "TOO_MANY_FAILED_KEYS"
 
 
 class EncoderBusyError(ExhaustedError):

@@ -24,6 +24,7 @@ from vecgate_backends.errors import (
     UnsupportedError,
     VecgateError,
 )
+from vecgate_server.errors import PermissionDeniedError, UnauthenticatedError
 
 DOMAIN = "vecgate"
 
@@ -41,6 +42,8 @@ STATUS_CODES: Mapping[type[VecgateError], grpc.StatusCode] = {
     UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
     ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     DataLossError: grpc.StatusCode.DATA_LOSS,
 }
 """The branches of the tree; a leaf has the code of the branch it grows from."""

@@ -104,12 +104,44 @@ def test_loopback_needs_no_permission(host: str, tmp_path: Path) -> None:
     assert load_settings(written(tmp_path, f"server: {{host: '{host}'}}")).server.host == host
 
 
+TLS = "tls: {certificate: c.pem, key: k.pem}"
+MTLS = "tls: {certificate: c.pem, key: k.pem, client_ca: ca.pem}"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "vecgate.example"])
-def test_an_open_listener_needs_permission(host: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettingsError, match="allow_insecure"):
-        load_settings(written(tmp_path, f"server: {{host: '{host}'}}"))
-    allowed = load_settings(written(tmp_path, f"server: {{host: '{host}', allow_insecure: true}}"))
+@pytest.mark.parametrize(
+    ("security", "lack"),
+    [
+        ("", "security.tls is not set"),
+        ("keys_file: keys.yaml", "security.tls is not set"),
+        (TLS, "neither security.keys_file nor security.tls.client_ca is set"),
+    ],
+)
+def test_an_open_listener_needs_permission(host: str, security: str, lack: str, tmp_path: Path) -> None:
+    settings = f"security: {{{security}}}\nserver: {{host: '{host}'"
+    with pytest.raises(InvalidSettingsError, match=f"{lack}.*allow_insecure"):
+        load_settings(written(tmp_path, settings + "}"))
+    allowed = load_settings(written(tmp_path, settings + ", allow_insecure: true}"))
     assert allowed.server.host == host
+
+
+@pytest.mark.parametrize("security", [f"{TLS}, keys_file: keys.yaml", MTLS, f"{MTLS}, keys_file: keys.yaml"])
+def test_a_listener_with_tls_and_keys_or_client_certificates_needs_none(security: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"security: {{{security}}}\nserver: {{host: 0.0.0.0}}")
+    assert load_settings(path).server.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("tls", "fault"),
+    [
+        ("certificate: c.pem", "key is missing"),
+        ("key: k.pem", "certificate is missing"),
+        ("client_ca: ca.pem", "client_ca needs certificate and key"),
+    ],
+)
+def test_the_files_of_tls_go_together(tls: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match=rf"^security\.tls: {fault}"):
+        load_settings(written(tmp_path, f"security: {{tls: {{{tls}}}}}"))
 
 
 def test_more_than_one_fault_is_counted(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from secrets import token_hex
-from typing import Never, TypeAlias
+from typing import Any, Never, TypeAlias
 
 import grpc
 import grpc.aio
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Call:
     """Begins when it is made; succeed(), fail() or cancelled() ends it."""
 
-    __slots__ = ("_caller", "_clock", "_context", "_id", "_observers", "metadata", "method", "peer")
+    __slots__ = ("_caller", "_clock", "_context", "_id", "_observers", "_request", "metadata", "method", "peer")
 
     def __init__(self, method: str, context: Context, observers: Sequence[CallObserver]) -> None:
         self.method = method
@@ -41,6 +41,7 @@ class Call:
         self._observers = observers
         self._clock = CallClock()
         self._caller = ANYBODY
+        self._request: Any = None
         self._id = _request_id(self.metadata)
         request_id.set(self._id)
         caller.set(ANYBODY)
@@ -55,6 +56,11 @@ class Call:
         """Note who makes the call."""
         self._caller = who
         caller.set(who)
+
+    def asks(self, request: Any) -> None:
+        """Note what it asks for: its request, or of a stream the first."""
+        if self._request is None:
+            self._request = request
 
     def succeed(self) -> None:
         """End it well."""
@@ -87,7 +93,14 @@ class Call:
     def _tell(self, code: grpc.StatusCode, reason: str) -> None:
         if self._observers:
             ended = EndedCall(
-                self.method, self._id, self.peer, self._caller, code, reason, seconds=self._clock.total_ns / 1e9
+                self.method,
+                self._id,
+                self.peer,
+                self._caller,
+                code,
+                reason,
+                seconds=self._clock.total_ns / 1e9,
+                request=self._request,
             )
             for observer in self._observers:
                 observer.ended(ended)

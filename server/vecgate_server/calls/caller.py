@@ -1,9 +1,23 @@
-"""Who makes a call."""
+"""Who makes a call, and what that lets it do."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import IntEnum
+
+from vecgate_server.calls.name_patterns import ALL_NAMES, NamePatterns
+
+
+class Scope(IntEnum):
+    """What kind of calls may be made; each includes the ones before it."""
+
+    READ = 1
+    """Search, read, count, encode; nothing changes."""
+    WRITE = 2
+    """Store, change and delete records."""
+    ADMIN = 3
+    """Make, change and delete collections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +26,26 @@ class Caller:
 
     Attributes:
         key: the public id of the API key that the call carries; "" for a call without one.
+        scope: the most that the caller may do.
+        collections: those that it may do it in.
+        namespace: the only one that it may touch; None: all.
+        max_calls: most calls at once, where they differ from the configuration's.
+        requests_per_second: most calls begun a second, likewise.
+        tokens_per_second: most tokens encoded a second, likewise.
     """
 
     key: str = ""
+    scope: Scope = Scope.ADMIN
+    collections: NamePatterns = ALL_NAMES
+    namespace: str | None = None
+    max_calls: int | None = None
+    requests_per_second: float | None = None
+    tokens_per_second: float | None = None
+
+    @property
+    def rights(self) -> tuple[Scope, NamePatterns, str | None]:
+        """What it may do, apart from how much of it."""
+        return self.scope, self.collections, self.namespace
 
 
 ANYBODY = Caller()
@@ -22,3 +53,6 @@ ANYBODY = Caller()
 
 caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
 """Who makes the call that is being answered."""
+
+claimed_key: ContextVar[str] = ContextVar("claimed_key", default="")
+"""The public id in the key of a call that was refused; whoever sent it need not have the key."""

@@ -20,10 +20,25 @@ class Gate(Protocol):
             method: the name of the method, such as "Search".
             metadata: what the call carries.
             peer: the address of the connection, as gRPC writes it.
+
+        Raises:
+            UnauthenticatedError: nobody who may make any call.
+        """
+
+    def admit(self, caller: Caller, method: str) -> None:
+        """Check that a caller may use a method at all, before its request is read.
+
+        Raises:
+            PermissionDeniedError: not this method.
         """
 
     def authorize(self, caller: Caller, method: str, request: Any) -> None:
-        """Check what a caller asks for: a request, or each message of a stream. It may be changed here, into what the caller may ask for."""
+        """Check what a caller asks for: a request, or each message of a stream. It may be changed here, into what the caller may ask for.
+
+        Raises:
+            UnauthenticatedError: the caller's key has ended since the call began.
+            PermissionDeniedError: not this.
+        """
 
 
 class OpenGate(Gate):
@@ -32,6 +47,10 @@ class OpenGate(Gate):
     @override
     async def identify(self, method: str, metadata: Sequence[tuple[str, str | bytes]], peer: str) -> Caller:
         return ANYBODY
+
+    @override
+    def admit(self, caller: Caller, method: str) -> None:
+        pass
 
     @override
     def authorize(self, caller: Caller, method: str, request: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -22,6 +22,7 @@ class EndedCall:
         code: its status.
         reason: the machine reason of docs/errors.md; "" where it went well or was cancelled.
         seconds: from its begin to its end.
+        request: what it asked for, of a stream the first message; None where that was not read.
     """
 
     method: str
@@ -31,6 +32,7 @@ class EndedCall:
     code: grpc.StatusCode
     reason: str
     seconds: float
+    request: Any = None
 
 
 class CallObserver(Protocol):

@@ -130,7 +130,9 @@ class WrappingServer:
         return answer
 
     async def _identify(self, call: Call) -> None:
-        call.made_by(await self._around.gate.identify(call.method, call.metadata, call.peer))
+        gate = self._around.gate
+        call.made_by(await gate.identify(call.method, call.metadata, call.peer))
+        gate.admit(call.caller, call.method)
 
     async def _converse(self, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
         try:
@@ -144,6 +146,7 @@ class WrappingServer:
 
     def _read(self, method: _Method, call: Call, message: bytes) -> Any:
         request = self._parsed(method, message)
+        call.asks(request)
         self._around.gate.authorize(call.caller, method.name, request)
         return request
 

@@ -23,6 +23,7 @@ from vecgate_backends.records import (
     ModelBinding,
     Timestamp,
 )
+from vecgate_server.calls.caller import caller
 from vecgate_server.config import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
@@ -68,20 +69,24 @@ class CollectionHandlers:
         """Describe a collection and count its records."""
         located = await self._directory.collection(argument_rules.collection_name(request.name, "name"))
         size = await located.collection.size()
-        shown = sorted(size.namespaces.items())[: self._limits.max_page_size]
+        bound = caller.get().namespace
+        # Whoever may see one namespace alone is told of that one.
+        seen = {name: count for name, count in size.namespaces.items() if bound is None or name == bound}
+        shown = sorted(seen.items())[: self._limits.max_page_size]
         return wire.GetCollectionResponse(
             collection=collection_to_wire(located.spec, located.backend),
-            record_count=size.records,
+            record_count=size.records if bound is None else sum(seen.values()),
             namespaces=[wire.NamespaceInfo(name=name, record_count=count) for name, count in shown],
-            namespace_count=len(size.namespaces),
+            namespace_count=len(seen),
         )
 
     async def list_page(self, request: wire.ListCollectionsRequest) -> wire.ListCollectionsResponse:
-        """Page through the collections of all backends, by name."""
+        """Page through the collections of all backends that the caller may use, by name."""
         size = argument_rules.page_size(request.page_size, self._limits.max_page_size)
         after = page_tokens.page_cursor(request.page_token, _LISTING) or ""
         listing = await self._directory.listing()
-        rest = [located for located in listing.collections if located.spec.name > after]
+        own = caller.get().collections
+        rest = [each for each in listing.collections if each.spec.name > after and each.spec.name in own]
         page = rest[:size]
         cursor = page[-1].spec.name if len(rest) > size else None
         return wire.ListCollectionsResponse(

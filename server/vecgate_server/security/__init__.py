@@ -1,0 +1,1 @@
+"""Who may reach the server, and what for: TLS, API keys, what each method asks of a key, the audit log."""
