@@ -28,11 +28,12 @@ the backend usable; a cancelled write may or may not have happened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
+from vecgate_backends.distribution import Distribution
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import (
     Acknowledgement,
@@ -262,3 +263,27 @@ class TellsProgress(Protocol):
     @property
     def progress(self) -> str:
         """What a start under way is doing and how far it is, in a few words; "" while none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a backend counts or measures of itself, for monitoring: a gauge, or a histogram where the value is a distribution.
+
+    Attributes:
+        name: in the way of Prometheus, with its unit and without a prefix: "disk_bytes".
+        documentation: one sentence.
+        labels: names and values, few of each, which no caller can make more of.
+    """
+
+    name: str
+    documentation: str
+    value: float | Distribution
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class TellsFigures(Protocol):
+    """What a backend may offer besides, if it has a state of its own."""
+
+    def figures(self) -> Sequence[Figure]:
+        """Read them now, every few seconds and from another thread, before start() and after close() too; the same names each time."""

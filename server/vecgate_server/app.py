@@ -29,8 +29,8 @@ from vecgate_server.directory import Directory
 from vecgate_server.draining import Draining
 from vecgate_server.encoders.base import Models
 from vecgate_server.health import HealthMonitor, HealthService, backend_service
-from vecgate_server.metrics import MetricsEndpoint
 from vecgate_server.model_start import models_of
+from vecgate_server.observation import Observation, Watched
 from vecgate_server.security.guarded_services import add_guarded_services
 from vecgate_server.security.protection import Protection
 from vecgate_server.service.collections import CollectionHandlers
@@ -88,12 +88,10 @@ class Server:
         self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)
         self._monitoring: asyncio.Task[None] | None = None
         self._grpc: grpc.aio.Server | None = None
-        telemetry = settings.telemetry
-        self.metrics = (
-            None
-            if telemetry.metrics_port is None
-            else MetricsEndpoint(telemetry.metrics_host, telemetry.metrics_port, self._models)
-        )
+        self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
+        watched = Watched(self._models, self._directory, self._admission, self._streams, self._health, self.protection)
+        self._observation = Observation(settings, watched)
+        self.metrics = self._observation.metrics
 
     async def start(self) -> None:
         """Listen, load models while backends are opened, then turn SERVING; on a fault, stop what was started.
@@ -132,8 +130,7 @@ class Server:
         await server.start()
         self.protection.begin()
         self.address = f"{bracketed}:{bound}"
-        if self.metrics:
-            self.metrics.start()
+        self._observation.start()
 
     async def open(self) -> None:
         """Open backends while models are loaded, then accept calls, and turn SERVING once the models are warm.
@@ -173,9 +170,7 @@ class Server:
         if self._grpc:
             await self._grpc.stop(FLUSH_SECONDS if drained else 0)
             self._grpc = None
-        if self.metrics:
-            # It waits for its thread, half a second at most.
-            await asyncio.to_thread(self.metrics.stop)
+        await self._observation.stop()
         await self._models.close()
         await self._directory.close()
         await self.protection.close()
@@ -190,8 +185,13 @@ class Server:
     def _grpc_server(self) -> grpc.aio.Server:
         limits = self._settings.limits
         server = grpc.aio.server(options=_channel_options(limits.max_message_bytes))
-        protection = self.protection
-        around = Surroundings(self._admission, gate=protection.gate, observers=protection.observers)
+        protection, observation = self.protection, self._observation
+        around = Surroundings(
+            self._admission,
+            gate=protection.gate,
+            observers=(*observation.observers, *protection.observers),
+            tracer=observation.tracer,
+        )
         wrapping = WrappingServer(server, around, max_message_bytes=limits.max_message_bytes)
         add_VectorSearchServiceServicer_to_server(
             VectorSearchService(self._handlers()), cast("grpc.aio.Server", wrapping)
@@ -205,7 +205,7 @@ class Server:
         return Handlers(
             encode=EncodeHandlers(models, limits),
             write=WriteHandlers(directory, models, limits),
-            upsert_stream=UpsertStreamHandlers(directory, models, limits, self._draining),
+            upsert_stream=self._streams,
             search=SearchHandlers(directory, models, limits),
             search_batch=SearchBatchHandlers(directory, models, limits),
             rerank=RerankHandlers(models, limits),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +21,7 @@ from vecgate_server.config_file import read_yaml
 from vecgate_server.config_models import EncoderSettings, ModelSettings
 from vecgate_server.config_section import Section
 from vecgate_server.config_security import SecuritySettings
+from vecgate_server.config_telemetry import TelemetrySettings
 
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
@@ -90,21 +91,6 @@ class BackendSettings(Section):
 
 
 DEFAULT_BACKENDS = {"faiss": BackendSettings(kind="faiss", options={"path": "./vecgate-data"})}
-
-
-class TelemetrySettings(Section):
-    """What the server tells about itself: on standard error, and as metrics over HTTP."""
-
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severity logged."
-    )
-    log_format: Literal["text", "json"] = Field(
-        default="text", description="One line of text, or one JSON object, a record."
-    )
-    metrics_host: str = Field(default="127.0.0.1", min_length=1, description="Address of the metrics.")
-    metrics_port: int | None = Field(
-        default=None, ge=0, le=65535, description="Port of the metrics; 0 lets the system pick one. Unset: no metrics."
-    )
 
 
 class Settings(BaseSettings):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from vecgate_backends.contract import Backend, Capabilities, TellsProgress
+from vecgate_backends.contract import Backend, Capabilities, Figure, TellsFigures, TellsProgress
 from vecgate_backends.errors import BackendUnavailableError, UnavailableError, VecgateError
+from vecgate_server.measured_backend import BackendMeter, MeasuredBackend
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ class ConfiguredBackend:
     def __init__(self, name: str, kind: str, backend: Backend) -> None:
         self.name = name
         self.kind = kind
+        self.meter = BackendMeter(name)
         self._backend = backend
+        self._measured = MeasuredBackend(backend, self.meter)
         self._started = False
         self._fault = "it was not opened yet"
 
@@ -41,21 +44,25 @@ class ConfiguredBackend:
         """What its start is doing and how far it is; "" if it is not starting or does not tell."""
         return self._backend.progress if isinstance(self._backend, TellsProgress) else ""
 
+    def figures(self) -> Sequence[Figure]:
+        """Return what it tells of itself for monitoring; from any thread."""
+        return self._backend.figures() if isinstance(self._backend, TellsFigures) else ()
+
     @property
     def is_open(self) -> bool:
         """Whether it was opened."""
         return not self._fault
 
     @property
-    def opened(self) -> Backend:
-        """The backend.
+    def opened(self) -> MeasuredBackend:
+        """The backend, whose every operation is counted.
 
         Raises:
             BackendUnavailableError: it is not open.
         """
         if self._fault:
             raise self.unavailable(self._fault)
-        return self._backend
+        return self._measured
 
     def unavailable(self, why: str) -> BackendUnavailableError:
         """Build the error of a call that needs this backend while it is away."""
@@ -98,7 +105,7 @@ class ConfiguredBackend:
             return self._fault
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._backend.check()
+                await self._measured.check()
         except TimeoutError:
             return f"does not answer within {CHECK_SECONDS:g} s"
         except VecgateError as fault:

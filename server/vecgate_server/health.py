@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TypeAlias
 
 import grpc
@@ -30,9 +30,12 @@ SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
 log = logging.getLogger(__name__)
 
 
+BACKEND_PREFIX = "backend."
+
+
 def backend_service(name: str) -> str:
     """Return the health service of a backend."""
-    return f"backend.{name}"
+    return f"{BACKEND_PREFIX}{name}"
 
 
 class HealthService(health_pb2_grpc.HealthServicer):
@@ -70,6 +73,11 @@ class HealthService(health_pb2_grpc.HealthServicer):
             if self._draining:
                 return
             await changed.wait()
+
+    @property
+    def serving(self) -> Mapping[str, bool]:
+        """Whether each service is SERVING now."""
+        return {service: state == SERVING for service, state in self._states.copy().items()}
 
     def set(self, service: str, *, fault: str) -> None:
         """Change a state and tell the watchers: SERVING without a fault, else NOT_SERVING."""

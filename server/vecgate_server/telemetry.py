@@ -1,56 +1,28 @@
-"""What the server tells about itself: log records, and where the time of a call went."""
+"""Log records, on standard error: each of a call names the call."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-import time
-from collections.abc import Awaitable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TypeVar
 
-from vecgate_server.config import TelemetrySettings
-from vecgate_server.encoders.base import EncodeTimings
-
-Answer = TypeVar("Answer")
+from vecgate_server.calls.caller import caller
+from vecgate_server.config_telemetry import TelemetrySettings
 
 OWN_PACKAGES = ("vecgate_server", "vecgate_backends")
+FIELDS = "fields"
+"""Of a record, given as `extra`: what a program may want to read of it, by name."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the call that is being answered, for its log records."""
-
-NOTHING_ENCODED = EncodeTimings()
-
-
-class CallClock:
-    """Where the time of one call goes; starts with the call. All durations in nanoseconds."""
-
-    __slots__ = ("_started", "backend_ns", "encoding", "reranking")
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter_ns()
-        self.backend_ns = 0
-        self.encoding = NOTHING_ENCODED
-        self.reranking = NOTHING_ENCODED
-
-    @property
-    def total_ns(self) -> int:
-        """Since the clock was made."""
-        return time.perf_counter_ns() - self._started
-
-    async def backend(self, work: Awaitable[Answer]) -> Answer:
-        """Await work of a backend and count its time."""
-        before = time.perf_counter_ns()
-        try:
-            return await work
-        finally:
-            self.backend_ns += time.perf_counter_ns() - before
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+"""Of the trace that it belongs to, 32 hexadecimal digits; "" if it is not recorded."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: time (RFC 3339, UTC), level, logger, message, request_id, exception."""
+    """One JSON object a record: time (RFC 3339, UTC), level, logger, message, request_id, trace_id, key, exception, and its fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record on one line."""
@@ -59,24 +31,25 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_of_the_call(),
+            **getattr(record, FIELDS, {}),
         }
-        if identifier := request_id.get():
-            fields["request_id"] = identifier
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
-    """One line of text a record, with the request's id where there is one."""
+    """One line of text a record, with its fields, and with what names the call where there is one."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s%(request)s")
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s%(beside)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record; a traceback follows on lines of its own."""
-        identifier = request_id.get()
-        record.request = f" [{identifier}]" if identifier else ""
+        told = "".join(f" {name}={value}" for name, value in getattr(record, FIELDS, {}).items())
+        call = " ".join(_of_the_call().values())
+        record.beside = f"{told} [{call}]" if call else told
         return super().format(record)
 
 
@@ -88,3 +61,9 @@ def configure_logging(settings: TelemetrySettings) -> None:
     logging.basicConfig(level="DEBUG" if level == "DEBUG" else "WARNING", handlers=[handler], force=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(level)
+
+
+def _of_the_call() -> dict[str, str]:
+    """Return what names the call that is being answered, as far as there is something."""
+    names = {"request_id": request_id.get(), "trace_id": trace_id.get(), "key": caller.get().key}
+    return {name: value for name, value in names.items() if value}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from vecgate_server.config import TelemetrySettings
+from vecgate_server.calls.caller import Caller, caller
+from vecgate_server.config_telemetry import TelemetrySettings
 from vecgate_server.telemetry import (
     OWN_PACKAGES,
-    CallClock,
     JsonFormatter,
     TextFormatter,
     configure_logging,
     request_id,
+    trace_id,
 )
 
 
@@ -61,11 +63,30 @@ def test_libraries_of_others_are_heard_from_warnings_on(capsys: pytest.CaptureFi
     assert [line.rpartition(": ")[2] for line in written.splitlines()] == ["trouble", "serving"]
 
 
-async def test_the_clock_adds_up_the_backend_s_time_even_when_it_fails() -> None:
-    async def fails() -> None:
-        raise LookupError
+async def test_a_record_names_the_call_in_its_tasks_and_threads_and_no_other_call() -> None:
+    async def call(identifier: str) -> list[str]:
+        request_id.set(identifier)
+        trace_id.set("ab" * 16)
+        caller.set(Caller("key-1"))
 
-    clock = CallClock()
-    with pytest.raises(LookupError):
-        await clock.backend(fails())
-    assert 0 < clock.backend_ns <= clock.total_ns
+        async def part() -> str:
+            return JsonFormatter().format(record("in a task"))
+
+        return [
+            await asyncio.create_task(part()),
+            await asyncio.to_thread(JsonFormatter().format, record("in a thread")),
+        ]
+
+    told = await asyncio.gather(*(asyncio.create_task(call(each)) for each in ("one", "two")))
+    for identifier, lines in zip(("one", "two"), told, strict=True):
+        for line in lines:
+            fields = json.loads(line)
+            assert (fields["request_id"], fields["trace_id"], fields["key"]) == (identifier, "ab" * 16, "key-1")
+    assert "request_id" not in json.loads(JsonFormatter().format(record("of no call")))
+
+
+def test_fields_of_a_record_are_those_of_the_object_and_follow_the_text() -> None:
+    told = record("slow")
+    told.fields = {"queue_ms": 4.5, "filter": "eq"}
+    assert json.loads(JsonFormatter().format(told))["queue_ms"] == 4.5
+    assert TextFormatter().format(told).endswith("slow queue_ms=4.5 filter=eq")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from vecgate_backends.contract import Capabilities
+from vecgate_backends.contract import Capabilities, Figure
 from vecgate_backends.errors import (
     BackendUnavailableError,
     CollectionExistsError,
@@ -29,6 +29,7 @@ from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.loading_progress import LoadingProgress
 from vecgate_backends.faiss.sealing import SealSettings
 from vecgate_backends.faiss.store import Store
+from vecgate_backends.faiss.store_figures import StoreFigures
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, IndexConfig
 
@@ -92,6 +93,7 @@ class FaissBackend:
         self._open: dict[str, FaissCollection] = {}
         self._loading: LoadingProgress | None = None
         self._unreadable: dict[str, tuple[CatalogueEntry, VecgateError]] = {}
+        self._figures = StoreFigures(Path(options.path))
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -133,6 +135,13 @@ class FaissBackend:
     async def check(self) -> None:
         """Raise BackendUnavailableError before start() and after close()."""
         self._require()
+
+    def figures(self) -> Sequence[Figure]:
+        """Tell how large the store is and what it is busy with; see contract.TellsFigures."""
+        resources = self._resources
+        return self._figures.read(
+            list(self._open.values()), len(self._unreadable), None if resources is None else resources.threads
+        )
 
     async def settle(self) -> None:
         """Wait until the background work that is under way or due is finished; for tests and benchmarks."""
@@ -215,7 +224,9 @@ class FaissBackend:
         progress = self._loading = LoadingProgress(entry.spec.name)
         try:
             sealing = SealSettings(self._options.seal_threshold, self._options.quiet_seconds)
-            collection = await FaissCollection.open(entry, files, resources.threads, sealing, progress)
+            collection = await FaissCollection.open(
+                entry, files, resources.threads, sealing, progress, self._figures.sync_seconds
+            )
         except VecgateError as error:
             logger.warning("collection %s cannot be read: %s", entry.spec.name, error)
             self._unreadable[entry.spec.name] = (entry, error)

@@ -44,6 +44,10 @@ class BuildingQueue:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    def __len__(self) -> int:
+        """Count what waits; what is withdrawn and not yet passed over counts too."""
+        return self._orders.qsize()
+
     def submit(self, urgency: Urgency, work: Callable[[], ResultT]) -> Future[ResultT]:
         """Order work; the future may be cancelled until it begins."""
         future: Future[ResultT] = Future()

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from vecgate_backends.answers import ChangeResult, FieldStats, Hits, Page, WriteResult
 from vecgate_backends.contract import ByFilter, ByIds, Everything, MetadataChanges, SearchOptions, Selector
+from vecgate_backends.distribution import Distribution
 from vecgate_backends.errors import DimensionMismatchError, TokenInvalidError, VecgateError
 from vecgate_backends.faiss.block import record_ids
 from vecgate_backends.faiss.catalogue import CatalogueEntry
@@ -18,12 +19,13 @@ from vecgate_backends.faiss.consistency import ConsistencyToken
 from vecgate_backends.faiss.loading import CollectionFiles, LoadedCollection, load_collection
 from vecgate_backends.faiss.loading_progress import LoadingProgress
 from vecgate_backends.faiss.metadata_index import MetadataIndex
-from vecgate_backends.faiss.operations import DeleteRecords, Targets, UpdateRecordMetadata, UpsertRecords
+from vecgate_backends.faiss.operations import DeleteRecords, UpdateRecordMetadata, UpsertRecords
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.sealing import Sealer, SealSettings
 from vecgate_backends.faiss.searcher import Searcher
 from vecgate_backends.faiss.snapshotting import Captured, Snapshotter
+from vecgate_backends.faiss.targets import targets_of
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.filters import Filter
@@ -43,8 +45,6 @@ SCANNED_SHARE = 0.01
 """Share of a namespace that must match for a filtered page to be read along the order of ids; below, the matches are sorted."""
 DESCRIBED_INLINE = 4096
 """Distinct values of a field that are counted on the event loop, about 10 ms."""
-NAMED_INLINE = 8192
-"""Versions whose record ids are looked up on the event loop, about 5 ms."""
 
 _Step: TypeAlias = tuple[Partition, Sequence[Change], MetadataIndex | None]
 """A partition, what a commit changes in it, and what was prepared for that."""
@@ -64,6 +64,7 @@ class FaissCollection:
         loaded: LoadedCollection,
         threads: Threads,
         sealing: SealSettings,
+        sync_seconds: Distribution,
     ) -> None:
         self._entry = entry
         self._reader = loaded.reader
@@ -73,7 +74,7 @@ class FaissCollection:
         self._sequence = loaded.sequence
         self._ending: Callable[[], VecgateError] | None = None
         self._writer = GroupCommitWriter(
-            files.truth, loaded.connection, loaded.reader, self._prepare, loaded.journaled_to
+            files.truth, loaded.connection, loaded.reader, self._prepare, loaded.journaled_to, sync_seconds
         )
         self._records = SlicedReader(loaded.reader)
         self._threads = threads
@@ -96,14 +97,15 @@ class FaissCollection:
         threads: Threads,
         sealing: SealSettings,
         progress: LoadingProgress,
+        sync_seconds: Distribution,
     ) -> FaissCollection:
-        """Load a collection and start its writer; `progress` is told how far that is.
+        """Load a collection and start its writer; `progress` is told how far that is, `sync_seconds` how long commits take.
 
         Raises:
             StorageCorruptError: its truth is missing or damaged.
         """
         loaded = await load_collection(entry, files, progress)
-        collection = cls(entry, files, loaded, threads, sealing)
+        collection = cls(entry, files, loaded, threads, sealing, sync_seconds)
         collection._writer.start()
         for partition in collection._partitions.values():
             collection._sealer.consider(partition)
@@ -119,6 +121,11 @@ class FaissCollection:
     def entry(self) -> CatalogueEntry:
         """Its row of the catalogue."""
         return self._entry
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """What memory holds now, by namespace."""
+        return list(self._partitions.values())
 
     async def follow(self, entry: CatalogueEntry) -> None:
         """Take over other settings of the index: searches heed them from here on, and what must be built anew will be."""
@@ -168,7 +175,7 @@ class FaissCollection:
         """Set and remove metadata fields of the selected records."""
         del acknowledgement  # both levels are the same here
         self._require(None)
-        targets = await self._targets(namespace, selector)
+        targets = await targets_of(selector, partial(self._partition, namespace))
         committed = await self._writer.submit(UpdateRecordMetadata(namespace, targets, changes))
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
@@ -180,7 +187,9 @@ class FaissCollection:
         if dry_run:
             return ChangeResult(await self.count(namespace, selector), searchable=True, consistency_token="")
         self._require(None)
-        committed = await self._writer.submit(DeleteRecords(namespace, await self._targets(namespace, selector)))
+        committed = await self._writer.submit(
+            DeleteRecords(namespace, await targets_of(selector, partial(self._partition, namespace)))
+        )
         return ChangeResult(committed.value, searchable=True, consistency_token=self._token(committed.sequence))
 
     async def search(self, namespace: str, queries: FloatMatrix, options: SearchOptions) -> Sequence[Hits]:
@@ -261,19 +270,6 @@ class FaissCollection:
     def _partition(self, namespace: str) -> Partition:
         found = self._partitions.get(namespace)
         return Partition(namespace, self.spec.dimension) if found is None else found
-
-    async def _targets(self, namespace: str, selector: Selector) -> Targets:
-        match selector:
-            case ByIds(ids):
-                return Targets(ids)
-            case ByFilter(node):
-                partition = self._partition(namespace)
-                matching = partition.metadata.matching(node)
-                if len(matching) <= NAMED_INLINE:
-                    return Targets(record_ids(partition.blocks(), matching), node)
-                return Targets(await asyncio.to_thread(record_ids, partition.blocks(), matching), node)
-            case Everything():
-                return Targets(None)
 
     def _prepare(self, changes: Sequence[Change], sequence: int) -> Callable[[], None]:
         """Do what can be done on the writer's thread to let memory follow a commit, and return the rest."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, Literal, TypeVar
 
+from vecgate_backends.distribution import Distribution
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.database import empty_log, translated_errors
@@ -85,13 +86,19 @@ class GroupCommitWriter:
         reader: TruthReader,
         prepare: Callable[[Sequence[Change], int], Callable[[], None]],
         journaled_to: int = 0,
+        sync_seconds: Distribution | None = None,
     ) -> None:
-        """Begin idle; changes of versions up to `journaled_to` are noted in the journal, as a snapshot may hold them."""
+        """Begin idle.
+
+        Changes of versions up to `journaled_to` are noted in the journal, as a snapshot may hold them. `sync_seconds` is told how long it takes
+        to have each commit on the disk.
+        """
         self._path = path
         self._connection = connection
         self._reader = reader
         self._prepare = prepare
         self._journaled_to = journaled_to
+        self._sync_seconds = sync_seconds or Distribution(())
         self._queue: queue.SimpleQueue[_Pending | _Interlude | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         # A daemon: if the loop dies without close(), the process may still end, and that is no worse than a crash.
@@ -212,7 +219,9 @@ class GroupCommitWriter:
                 sequence = transaction.advance_sequence()
                 self._applied.wait()
                 apply = self._prepare([change for _, outcome in members for change in outcome.changes], sequence)
+                synced = monotonic()
                 self._connection.execute("COMMIT")
+                self._sync_seconds.add(monotonic() - synced)
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")

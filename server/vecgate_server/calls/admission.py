@@ -33,6 +33,16 @@ class Admission:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def limit(self) -> int:
+        """How many calls it takes at once."""
+        return self._limit
+
+    @property
+    def in_hand(self) -> int:
+        """How many there are now."""
+        return self._in_hand
+
     @contextmanager
     def call(self) -> Iterator[None]:
         """Hold one place for the duration of a call.

@@ -14,11 +14,12 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from vecgate_backends.errors import VecgateError
+from vecgate_server.call_clock import begin_clock
 from vecgate_server.calls.caller import ANYBODY, Caller, caller
 from vecgate_server.calls.observer import CallObserver, EndedCall
 from vecgate_server.deadline import set_seconds_left
 from vecgate_server.status import internal_status, status_code, status_message
-from vecgate_server.telemetry import CallClock, request_id
+from vecgate_server.telemetry import request_id
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 class Call:
     """Begins when it is made; succeed(), fail() or cancelled() ends it."""
 
-    __slots__ = ("_caller", "_clock", "_context", "_id", "_observers", "_request", "metadata", "method", "peer")
+    __slots__ = ("_caller", "_context", "_id", "_observers", "_request", "clock", "metadata", "method", "peer")
 
     def __init__(self, method: str, context: Context, observers: Sequence[CallObserver]) -> None:
         self.method = method
@@ -39,7 +40,7 @@ class Call:
         self.peer = context.peer()
         self._context = context
         self._observers = observers
-        self._clock = CallClock()
+        self.clock = begin_clock()
         self._caller = ANYBODY
         self._request: Any = None
         self._id = _request_id(self.metadata)
@@ -65,12 +66,13 @@ class Call:
     def succeed(self) -> None:
         """End it well."""
         self._context.set_trailing_metadata(((REQUEST_ID, self._id),))
-        log.debug("%s OK in %.1f ms", self.method, self._clock.total_ns / 1e6)
+        log.debug("%s OK in %.1f ms", self.method, self.clock.total_ns / 1e6)
         self._tell(grpc.StatusCode.OK, "")
 
     def cancelled(self) -> None:
         """End it because its caller went away, or its time was over."""
-        self._tell(grpc.StatusCode.CANCELLED, "")
+        late = _is_over(self._context.time_remaining())
+        self._tell(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED, "")
 
     async def fail(self, fault: Exception) -> Never:
         """End it with the status of a fault.
@@ -80,7 +82,7 @@ class Call:
         """
         if isinstance(fault, grpc.aio.AbortError):
             raise fault
-        milliseconds = self._clock.total_ns / 1e6
+        milliseconds = self.clock.total_ns / 1e6
         if isinstance(fault, VecgateError):
             code, reason, status = status_code(type(fault)), fault.reason, status_message(fault)
             log.info("%s %s in %.1f ms: %s", self.method, reason, milliseconds, fault.message)
@@ -99,7 +101,8 @@ class Call:
                 self._caller,
                 code,
                 reason,
-                seconds=self._clock.total_ns / 1e9,
+                seconds=self.clock.total_ns / 1e9,
+                clock=self.clock,
                 request=self._request,
             )
             for observer in self._observers:
@@ -108,6 +111,10 @@ class Call:
     async def _abort(self, status: Status) -> Never:
         rich = rpc_status.to_status(status)
         await self._context.abort(rich.code, rich.details, (*rich.trailing_metadata, (REQUEST_ID, self._id)))
+
+
+def _is_over(seconds_left: float | None) -> bool:
+    return seconds_left is not None and seconds_left <= 0
 
 
 def _request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from vecgate_server.call_clock import CallClock
 from vecgate_server.calls.caller import Caller
 
 
@@ -22,6 +23,7 @@ class EndedCall:
         code: its status.
         reason: the machine reason of docs/errors.md; "" where it went well or was cancelled.
         seconds: from its begin to its end.
+        clock: where that time went.
         request: what it asked for, of a stream the first message; None where that was not read.
     """
 
@@ -32,6 +34,7 @@ class EndedCall:
     code: grpc.StatusCode
     reason: str
     seconds: float
+    clock: CallClock
     request: Any = None
 
 

@@ -24,6 +24,7 @@ from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
 from vecgate_server.calls.quotas import NoQuotas, Quotas
+from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
 from vecgate_server.stream_requests import StreamRequests
 
@@ -60,6 +61,7 @@ class Surroundings:
     gate: Gate = field(default_factory=OpenGate)
     quotas: Quotas = field(default_factory=NoQuotas)
     observers: Sequence[CallObserver] = ()
+    tracer: CallTracer | None = None
 
     @contextmanager
     def hold(self, call: Call) -> Iterator[None]:
@@ -86,17 +88,26 @@ class WrappingServer:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Register the handlers of a service, by the names of their methods."""
-        wrapped = {name: self._wrap(_Method.of(name, handler)) for name, handler in handlers.items()}
+        wrapped = {name: self._wrap(service, _Method.of(name, handler)) for name, handler in handlers.items()}
         self._server.add_registered_method_handlers(service, wrapped)
 
-    def _wrap(self, method: _Method) -> Handler:
-        if method.streams:
-            return grpc.stream_stream_rpc_method_handler(cast("Any", self._stream(method)))
-        return grpc.unary_unary_rpc_method_handler(cast("Any", self._unary(method)))
+    def _wrap(self, service: str, method: _Method) -> Handler:
+        behaviour: Callable[[Any, Context], Awaitable[Any]]
+        behaviour = self._stream(method) if method.streams else self._unary(method)
+        if self._around.tracer is not None:
+            behaviour = self._around.tracer.around(f"/{service}/{method.name}", behaviour)
+        make = grpc.stream_stream_rpc_method_handler if method.streams else grpc.unary_unary_rpc_method_handler
+        return make(cast("Any", behaviour))
+
+    def _begin(self, method: _Method, context: Context) -> Call:
+        call = Call(method.name, context, self._around.observers)
+        if self._around.tracer is not None:
+            self._around.tracer.begin(call.clock)
+        return call
 
     def _unary(self, method: _Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def answer(request: bytes, context: Context) -> bytes:
-            call = Call(method.name, context, self._around.observers)
+            call = self._begin(method, context)
             try:
                 await self._identify(call)
                 with self._around.hold(call):
@@ -114,7 +125,7 @@ class WrappingServer:
 
     def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
         async def answer(_: AsyncIterator[bytes], context: Context) -> None:
-            call = Call(method.name, context, self._around.observers)
+            call = self._begin(method, context)
             requests = StreamRequests(context.read, partial(self._read, method, call), self._reads)
             try:
                 await self._identify(call)

@@ -10,7 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vecgate_backends.distribution import Distribution
 from vecgate_server.encoders.settings import Precision
+
+WAIT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Seconds."""
+TEXT_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Role(StrEnum):
@@ -92,6 +97,7 @@ class ModelCounters:
         worker_restarts: workers that died and were replaced.
         waiting_tokens: tokens in each role's lane now.
         cache_bytes: what the cache of vectors takes now.
+        cache_hits, cache_misses: texts to encode whose vector the cache had, or had not.
     """
 
     texts: int = 0
@@ -103,6 +109,23 @@ class ModelCounters:
     worker_restarts: int = 0
     waiting_tokens: Mapping[Role, int] = field(default_factory=dict)
     cache_bytes: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDistributions:
+    """What one model did since the server started, as distributions; they go on counting.
+
+    Attributes:
+        wait_seconds: of calls that the model ran for, by role: the time in which none of their texts was tokenized or in the model.
+        run_texts: texts of a forward pass.
+    """
+
+    wait_seconds: Mapping[Role, Distribution] = field(
+        default_factory=lambda: {role: Distribution(WAIT_BOUNDS) for role in Role}
+    )
+    run_texts: Distribution = field(default_factory=lambda: Distribution(TEXT_BOUNDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +136,7 @@ class ModelStatus:
         description: what it is, or was when it was last loaded.
         detail: why it FAILED.
         memory_bytes: what its workers take, as measured after it was loaded; 0 while it is not loaded.
-        counters: what it did.
+        counters, distributions: what it did.
     """
 
     name: str
@@ -123,6 +146,7 @@ class ModelStatus:
     detail: str = ""
     memory_bytes: int = 0
     counters: ModelCounters = field(default_factory=ModelCounters)
+    distributions: ModelDistributions = field(default_factory=ModelDistributions)
 
 
 @dataclass(frozen=True, slots=True)

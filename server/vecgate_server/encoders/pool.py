@@ -18,6 +18,7 @@ from vecgate_server.encoders.base import (
     LongText,
     ModelCounters,
     ModelDescription,
+    ModelDistributions,
     ModelState,
     PairScores,
     Role,
@@ -66,6 +67,7 @@ class EncoderPool:
         micro_batch_tokens: int,
         queue_tokens: int,
         cache: VectorCache | None = None,
+        distributions: ModelDistributions | None = None,
     ) -> None:
         """Put the queues in front of a loaded model.
 
@@ -75,17 +77,20 @@ class EncoderPool:
             queue_tokens: most tokens that may wait in each role's lane. A call that finds its lane empty is always
                 taken, however large, because a retry could not help it.
             cache: vectors of texts encoded lately; None means none.
+            distributions: told how long calls wait, and how many texts run together.
         """
         self._workers = workers
         self._queue_tokens = queue_tokens
-        self._schedule = Schedule(workers, micro_batch_tokens=micro_batch_tokens)
+        distributions = distributions or ModelDistributions()
+        self._wait_seconds = distributions.wait_seconds
+        self._schedule = Schedule(workers, micro_batch_tokens=micro_batch_tokens, run_texts=distributions.run_texts)
         self._cache = cache or VectorCache(0)
         self._cache.belong_to(self.description)
         self._estimated_tokens = dict.fromkeys(Role, 0)
         self._tokenizers = {
             role: ThreadPoolExecutor(1, thread_name_prefix=f"tokenize {role} {self.description.name}") for role in Role
         }
-        self._texts = self._reused = self._refused_calls = 0
+        self._texts = self._reused = self._refused_calls = self._cache_hits = self._cache_misses = 0
         self._closed = False
         self.calls = 0
         """Calls in hand."""
@@ -120,6 +125,8 @@ class EncoderPool:
             worker_restarts=sum(worker.restarts for worker in self._workers),
             waiting_tokens={role: self.waiting_tokens(role) for role in Role},
             cache_bytes=self._cache.bytes,
+            cache_hits=self._cache_hits,
+            cache_misses=self._cache_misses,
         )
 
     def waiting_tokens(self, role: Role) -> int:
@@ -138,6 +145,8 @@ class EncoderPool:
         cached = {row: found for row, key in enumerate(keys) if (found := self._cache.get(key)) is not None}
         rest = [row for row in range(len(texts)) if row not in cached]
         unknown = [texts[row] for row in rest]
+        self._cache_hits += len(cached)
+        self._cache_misses += len(rest)
         answer = await self._answer(
             [len(text) for text in unknown],
             role,
@@ -195,6 +204,8 @@ class EncoderPool:
         if keys and self._cache.capacity_bytes:
             self._keep(ran.vectors, tokenized, out, keys)
         queue_ns = perf_counter_ns() - started - tokenize_ns - ran.encode_ns
+        if lengths:
+            self._wait_seconds[role].add(queue_ns / 1e9)
         return _Answer(
             vectors=ran.vectors,
             tokens=np.array(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -13,6 +14,7 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
+from vecgate_backends.distribution import Distribution
 from vecgate_server.encoders.base import ModelState, Role
 from vecgate_server.encoders.encode_call import EncodeCall, Vectors
 from vecgate_server.encoders.lanes import PRIORITY, Lanes, MicroBatch, QueuedText
@@ -59,12 +61,13 @@ class Schedule:
     finds one idle starts without delay.
     """
 
-    def __init__(self, workers: Sequence[Worker], *, micro_batch_tokens: int) -> None:
+    def __init__(self, workers: Sequence[Worker], *, micro_batch_tokens: int, run_texts: Distribution) -> None:
         """Put the lanes in front of loaded workers of one model.
 
         Args:
             workers: the replicas.
             micro_batch_tokens: budget of one run of the model: rows times the longest text.
+            run_texts: told how many texts each run has.
         """
         self._name = workers[0].description.name
         self._dimension = workers[0].description.dimension
@@ -75,6 +78,7 @@ class Schedule:
         self._calls: set[EncodeCall] = set()
         # What a worker died with, until a runner takes it.
         self._again: deque[_Run] = deque()
+        self._run_texts = run_texts
         self._closed = False
         self.runs = 0
         self.run_seconds = 0.0
@@ -163,7 +167,8 @@ class Schedule:
     def _begin(self, run: _Run) -> None:
         running = run.runner.worker.forward([queued.text for queued in run.batch.texts], run.batch.role)
         run.runner.running = running
-        running.add_done_callback(partial(self._ran, run))
+        # In no call's context: the micro-batch is of several, and its log records are of none of them.
+        running.add_done_callback(partial(self._ran, run), context=Context())
 
     def _runs_again(self, run: _Run, died: WorkerDiedError) -> bool:
         """Keep a micro-batch that a worker died with for another run, if somebody still waits for it."""
@@ -248,6 +253,7 @@ class Schedule:
 
     def _count(self, batch: MicroBatch[EncodeCall], seconds: float) -> None:
         self.runs += 1
+        self._run_texts.add(len(batch.texts))
         self.run_seconds += seconds
         self.tokens_read += batch.tokens
         if batch.tokens == 0:  # empty texts of a model without special tokens, which tell nothing of its speed

@@ -10,7 +10,13 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import fields, replace
 
-from vecgate_server.encoders.base import ModelCounters, ModelDescription, ModelState, ModelStatus
+from vecgate_server.encoders.base import (
+    ModelCounters,
+    ModelDescription,
+    ModelDistributions,
+    ModelState,
+    ModelStatus,
+)
 from vecgate_server.encoders.pool import EncoderPool
 from vecgate_server.encoders.runtime import Worker
 from vecgate_server.encoders.settings import EncoderSettings, ModelSettings
@@ -44,6 +50,7 @@ class ServedModel:
         self._start = start
         self._loaders = loaders
         self._cache = VectorCache(settings.cache_mib << 20)
+        self._distributions = ModelDistributions()
         self._loading: asyncio.Task[EncoderPool] | None = None
         self._starting: list[Worker] = []
         self._detail = ""
@@ -86,6 +93,7 @@ class ServedModel:
             detail=pool.health.detail if pool else self._detail,
             memory_bytes=self.memory_bytes,
             counters=_added(self._before, pool.counters) if pool else self._before,
+            distributions=self._distributions,
         )
 
     def begin(self) -> None:
@@ -155,6 +163,7 @@ class ServedModel:
                 micro_batch_tokens=self._settings.micro_batch_tokens,
                 queue_tokens=self._settings.queue_tokens,
                 cache=self._cache,
+                distributions=self._distributions,
             )
             self.known_memory_bytes = self.pool.memory_bytes
             self._description = self.pool.description

@@ -14,6 +14,7 @@ from time import monotonic
 
 from vecgate.v1.ingest_pb2 import UpsertStreamBatch, UpsertStreamResult
 from vecgate_backends.errors import InvalidArgumentError, UnavailableError, VecgateError
+from vecgate_server.call_clock import call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import Models
 from vecgate_server.service.encoder_patience import patiently
@@ -21,7 +22,6 @@ from vecgate_server.service.stream_window import Amount, StreamWindow
 from vecgate_server.service.text_vectors import TextVectors
 from vecgate_server.service.upsert_batch import UpsertBatch, UpsertTarget, write_batches
 from vecgate_server.status import item_error
-from vecgate_server.telemetry import CallClock
 from vecgate_server.validate import argument_rules
 
 MERGED_RECORDS = 4_096
@@ -74,7 +74,6 @@ class BatchPipeline:
         self._models = models
         self._limits = limits
         self._window = window
-        self._clock = CallClock()
         self._queue: deque[_Underway] = deque()
         self._news = news
         self._came = asyncio.Event()
@@ -129,7 +128,7 @@ class BatchPipeline:
         prepared = UpsertBatch(batch.records, self._target, self._limits)
         await prepared.check()
         ask = partial(patiently, refused=partial(self._window.refuse, arrived))
-        await TextVectors(self._models, self._target, CallClock(), ask).fill(prepared)
+        await TextVectors(self._models, self._target, call_clock(), ask).fill(prepared)
         prepared.gather()  # while another batch is written
         return prepared
 
@@ -158,7 +157,7 @@ class BatchPipeline:
         prepared = [underway.preparing.result() for underway in ready]
         batches = [each for each in prepared if isinstance(each, UpsertBatch)]
         try:
-            await write_batches(batches, self._target, self._clock)
+            await write_batches(batches, self._target)
         except UnavailableError:
             raise
         except VecgateError:

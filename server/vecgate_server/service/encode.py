@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vecgate.v1 import encode_pb2, model_pb2
 from vecgate_backends.errors import InvalidArgumentError
+from vecgate_server.call_clock import call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models
 from vecgate_server.service.model_rules import named_encoder, of_dimensions, text_too_long
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import ROLES, TRUNCATION_ON_READ, VECTORS_AS_FLOATS
 from vecgate_server.translate.outcomes import (
     encoded_text_to_wire,
@@ -28,7 +28,7 @@ class EncodeHandlers:
 
     async def encode(self, request: encode_pb2.EncodeRequest) -> encode_pb2.EncodeResponse:
         """Encode texts in the request's order."""
-        clock = CallClock()
+        clock = call_clock()
         argument_rules.batch(request.texts, "texts", self._limits.max_batch)
         for row, text in enumerate(request.texts):
             argument_rules.text(text, f"texts[{row}]", self._limits.max_text_bytes)
@@ -42,7 +42,7 @@ class EncodeHandlers:
             encoder = of_dimensions(encoder, request.dimensions, "dimensions")
         model = encoder.description
         encoding = await encoder.encode(list(request.texts), role, long_text=long_text)
-        clock.encoding = encoding.timings
+        clock.encoded(encoding.timings)
         if long_text is LongText.REFUSE:
             _refuse_long(encoding, model)
         return encode_pb2.EncodeResponse(

@@ -6,10 +6,10 @@ from vecgate.v1 import read_pb2 as wire
 from vecgate_backends.contract import ByFilter, ByIds, Everything, Selector
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import Timestamp
+from vecgate_server.call_clock import call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.service import page_tokens
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.filters import filter_from_wire, selector_from_wire
 from vecgate_server.translate.metadata import value_to_wire
 from vecgate_server.translate.outcomes import timings_to_wire
@@ -26,7 +26,7 @@ class ReadHandlers:
 
     async def get(self, request: wire.GetRequest) -> wire.GetResponse:
         """Read records by ids, in their order, or the first that a filter selects."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits, ids_limit="max_page_size")
         chosen = return_fields(request.fields if request.HasField("fields") else None, "fields")
@@ -35,43 +35,41 @@ class ReadHandlers:
         located = await self._open(request.collection)
         match selector:
             case ByIds(ids):
-                response = await _get_by_ids(located, namespace, ids, chosen, token, clock)
+                response = await _get_by_ids(located, namespace, ids, chosen, token)
             case ByFilter(filter=node):
-                response = await _get_first(located, namespace, node, chosen, token, limit, clock)
+                response = await _get_first(located, namespace, node, chosen, token, limit)
             case Everything():
-                response = await _get_first(located, namespace, None, chosen, token, limit, clock)
+                response = await _get_first(located, namespace, None, chosen, token, limit)
         response.timings.CopyFrom(timings_to_wire(clock))
         return response
 
     async def count(self, request: wire.CountRequest) -> wire.CountResponse:
         """Count the selected records, exactly."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         selector: Selector = Everything()
         if request.HasField("selector"):
             selector = selector_from_wire(request.selector, "selector", self._limits)
         located = await self._open(request.collection)
-        count = await clock.backend(located.collection.count(namespace, selector, consistency_token=_token(request)))
+        count = await located.collection.count(namespace, selector, consistency_token=_token(request))
         return wire.CountResponse(count=count, timings=timings_to_wire(clock))
 
     async def list_page(self, request: wire.ListRequest) -> wire.ListResponse:
         """Page through the records that match."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         node = self._filter(request)
         chosen = return_fields(request.fields if request.HasField("fields") else None, "fields")
         located = await self._open(request.collection)
         # The time of making tells a collection from an earlier one of the same name.
         listing = page_tokens.listing_digest(located.spec.name, located.spec.created, namespace, node)
-        page = await clock.backend(
-            located.collection.list_records(
-                namespace,
-                node,
-                cursor=page_tokens.page_cursor(request.page_token, listing),
-                limit=argument_rules.page_size(request.page_size, self._limits.max_page_size),
-                fields=chosen.fields,
-                consistency_token=_token(request),
-            )
+        page = await located.collection.list_records(
+            namespace,
+            node,
+            cursor=page_tokens.page_cursor(request.page_token, listing),
+            limit=argument_rules.page_size(request.page_size, self._limits.max_page_size),
+            fields=chosen.fields,
+            consistency_token=_token(request),
         )
         return wire.ListResponse(
             records=records_to_wire(page.records, as_floats=chosen.as_floats),
@@ -81,14 +79,14 @@ class ReadHandlers:
 
     async def field_stats(self, request: wire.FieldStatsRequest) -> wire.FieldStatsResponse:
         """Describe a metadata field over the records that match."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         field = metadata_rules.field_name(request.field, "field")
         node = self._filter(request)
         limit = self._count(request, "limit")
         located = await self._open(request.collection)
-        stats = await clock.backend(
-            located.collection.field_stats(namespace, field, node, limit=limit, consistency_token=_token(request))
+        stats = await located.collection.field_stats(
+            namespace, field, node, limit=limit, consistency_token=_token(request)
         )
         response = wire.FieldStatsResponse(
             values=[wire.ValueCount(value=value_to_wire(value), count=count) for value, count in stats.values],
@@ -120,9 +118,8 @@ async def _get_by_ids(
     ids: tuple[str, ...],
     chosen: ReturnFields,
     token: str | None,
-    clock: CallClock,
 ) -> wire.GetResponse:
-    found = await clock.backend(located.collection.get(namespace, ids, chosen.fields, consistency_token=token))
+    found = await located.collection.get(namespace, ids, chosen.fields, consistency_token=token)
     return wire.GetResponse(
         records=records_to_wire((record for record in found if record is not None), as_floats=chosen.as_floats),
         missing_ids=[asked for asked, record in zip(ids, found, strict=True) if record is None],
@@ -136,12 +133,9 @@ async def _get_first(
     chosen: ReturnFields,
     token: str | None,
     limit: int,
-    clock: CallClock,
 ) -> wire.GetResponse:
-    page = await clock.backend(
-        located.collection.list_records(
-            namespace, node, cursor=None, limit=limit, fields=chosen.fields, consistency_token=token
-        )
+    page = await located.collection.list_records(
+        namespace, node, cursor=None, limit=limit, fields=chosen.fields, consistency_token=token
     )
     return wire.GetResponse(
         records=records_to_wire(page.records, as_floats=chosen.as_floats), has_more=page.cursor is not None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vecgate.v1 import model_pb2 as wire
 from vecgate_backends.errors import InvalidArgumentError
+from vecgate_server.call_clock import call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.base import LongText, Models
 from vecgate_server.service.model_rules import named_cross_encoder, text_too_long
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import TRUNCATION_ON_READ
 from vecgate_server.translate.outcomes import encoded_pairs_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.validate import argument_rules
@@ -22,7 +22,7 @@ class RerankHandlers:
 
     async def rerank(self, request: wire.RerankRequest) -> wire.RerankResponse:
         """Score texts in the request's order."""
-        clock = CallClock()
+        clock = call_clock()
         if not request.model:
             raise InvalidArgumentError.at("model", "is required")
         argument_rules.text(request.query, "query", self._limits.max_text_bytes)
@@ -32,7 +32,7 @@ class RerankHandlers:
         long_text = argument_rules.choice(request.truncation, TRUNCATION_ON_READ, "truncation")
         cross_encoder = await named_cross_encoder(self._models, request.model, "model")
         scored = await cross_encoder.score(request.query, list(request.texts), long_text=long_text)
-        clock.reranking = scored.timings
+        clock.reranked(scored.timings)
         model = cross_encoder.description
         if long_text is LongText.REFUSE and scored.truncated.any():
             raise text_too_long(f"texts[{int(scored.truncated.argmax())}]", model, beside="the query")

@@ -13,10 +13,10 @@ import numpy as np
 from vecgate.v1 import search_pb2 as wire
 from vecgate.v1.model_pb2 import ModelRef
 from vecgate_backends.answers import Hits
+from vecgate_server.call_clock import CallClock
 from vecgate_server.deadline import seconds_to_answer
 from vecgate_server.encoders.base import CrossEncoder, EncodeTimings, Models, PairScores
 from vecgate_server.service.model_rules import named_cross_encoder
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import model_ref_to_wire
 from vecgate_server.translate.search import Ranking, RerankChoice, chosen_hits
 
@@ -109,18 +109,10 @@ class Reranker:
         except TimeoutError:
             if not bound.expired():
                 raise
-            self._count(EncodeTimings(encode_ns=time.perf_counter_ns() - started))
+            self._clock.reranked(EncodeTimings(encode_ns=time.perf_counter_ns() - started))
             return None
-        self._count(scored.timings)
+        self._clock.reranked(scored.timings)
         return scored
-
-    def _count(self, timings: EncodeTimings) -> None:
-        before = self._clock.reranking
-        self._clock.reranking = EncodeTimings(
-            queue_ns=before.queue_ns + timings.queue_ns,
-            tokenize_ns=before.tokenize_ns + timings.tokenize_ns,
-            encode_ns=before.encode_ns + timings.encode_ns,
-        )
 
     def _unranked(self, hits: Hits, top_k: int, reason: str) -> Ranking:
         reranking = wire.Reranking(reason=reason, model=self._model())

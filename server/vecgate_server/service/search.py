@@ -9,12 +9,12 @@ from vecgate.v1.model_pb2 import ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText
 from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError
 from vecgate_backends.records import Fields, FloatMatrix
+from vecgate_server.call_clock import CallClock, call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
 from vecgate_server.service.reranking import reranking
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
 from vecgate_server.validate import argument_rules
@@ -43,7 +43,7 @@ class SearchHandlers:
 
     async def search(self, request: wire.SearchRequest) -> wire.SearchResponse:
         """Find the nearest records to a text, a vector or a stored record."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         plan = search_plan(request.options, "options", self._limits)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
@@ -54,7 +54,8 @@ class SearchHandlers:
             options = plan.options
             if query.stored_id is not None:
                 options = replace(options, top_k=options.top_k + 1)
-            (hits,) = await clock.backend(located.collection.search(namespace, query.vector, options))
+            (hits,) = await located.collection.search(namespace, query.vector, options)
+            clock.plan = hits.explanation.plan
             if query.stored_id is not None:
                 hits = leave_out(hits, query.stored_id, plan.options.top_k)
             ranking = await reranker.rank(rerank_query, hits, plan.top_k) if reranker else None
@@ -74,7 +75,7 @@ class SearchHandlers:
             case "text":
                 return await self._encoded(query.text, located, plan.long_text, clock)
             case "id":
-                return await _stored(query.id, located, namespace, plan.options.consistency_token, clock)
+                return await _stored(query.id, located, namespace, plan.options.consistency_token)
             case _:
                 raise InvalidArgumentError.at("query", "set one of text, vector and id")
 
@@ -84,7 +85,7 @@ class SearchHandlers:
         argument_rules.text(text, "query.text", self._limits.max_text_bytes)
         encoder = await bound_encoder(self._models, located.spec)
         encoding = await encoder.encode([text], Role.QUERY, long_text=long_text)
-        clock.encoding = encoding.timings
+        clock.encoded(encoding.timings)
         if long_text is LongText.REFUSE and encoding.truncated[0]:
             raise text_too_long("query.text", encoder.description)
         for fault in encoded_faults(encoding.vectors, ["query.text"], located.spec.metric).values():
@@ -105,13 +106,9 @@ def _rerank_query(query: wire.Query, plan: SearchPlan) -> str:
     return plan.rerank.query
 
 
-async def _stored(
-    identifier: str, located: LocatedCollection, namespace: str, token: str | None, clock: CallClock
-) -> QueryVector:
+async def _stored(identifier: str, located: LocatedCollection, namespace: str, token: str | None) -> QueryVector:
     argument_rules.record_id(identifier, "query.id")
-    (record,) = await clock.backend(
-        located.collection.get(namespace, [identifier], VECTOR_ONLY, consistency_token=token)
-    )
+    (record,) = await located.collection.get(namespace, [identifier], VECTOR_ONLY, consistency_token=token)
     if record is None or record.vector is None:
         raise RecordNotFoundError(f"query.id: there is no record {identifier!r} in this namespace")
     return QueryVector(record.vector.reshape(1, -1), stored_id=identifier)

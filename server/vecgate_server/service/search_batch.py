@@ -5,6 +5,7 @@ from __future__ import annotations
 from vecgate.v1 import search_pb2 as wire
 from vecgate_backends.answers import Hits
 from vecgate_backends.errors import PreconditionError
+from vecgate_server.call_clock import CallClock, call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
@@ -13,7 +14,6 @@ from vecgate_server.service.query_intake import QueryIntake
 from vecgate_server.service.reranking import reranking
 from vecgate_server.service.search import VECTOR_ONLY
 from vecgate_server.status import item_error
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
 from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
 from vecgate_server.validate import argument_rules
@@ -30,7 +30,7 @@ class SearchBatchHandlers:
 
     async def search_batch(self, request: wire.SearchBatchRequest) -> wire.SearchBatchResponse:
         """Answer every query in the request's order."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         argument_rules.batch(request.queries, "queries", self._limits.max_batch)
         plan = search_plan(request.options, "options", self._limits)
@@ -41,7 +41,7 @@ class SearchBatchHandlers:
         intake = QueryIntake(request.queries, plan, located.spec, self._limits)
         async with reranking(self._models, plan.rerank, clock) as reranker:
             await self._encode_texts(intake, located, plan.long_text, response, clock)
-            found = await _search(intake, located, namespace, plan, clock)
+            found = await _search(intake, located, namespace, plan)
             for row, fault in enumerate(intake.faults):
                 if fault is not None:
                     response.outcomes.add(error=item_error(fault))
@@ -69,7 +69,7 @@ class SearchBatchHandlers:
             intake.fail(dict.fromkeys(rows, fault))
             return
         encoding = await encoder.encode(intake.texts(rows), Role.QUERY, long_text=long_text)
-        clock.encoding = encoding.timings
+        clock.encoded(encoding.timings)
         response.model.CopyFrom(model_ref_to_wire(encoder.description))
         intake.vectors[rows] = encoding.vectors
         intake.encoded.update({row: encoded_text_to_wire(encoding, position) for position, row in enumerate(rows)})
@@ -85,14 +85,12 @@ class SearchBatchHandlers:
             )
 
 
-async def _search(
-    intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan, clock: CallClock
-) -> dict[int, Hits]:
+async def _search(intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan) -> dict[int, Hits]:
     """Search what has no fault; return the hits by row, without the record that a query by id is."""
-    stored = await _fetch_stored(intake, located, namespace, plan, clock)
+    stored = await _fetch_stored(intake, located, namespace, plan)
     found: dict[int, Hits] = {}
     for options, rows in intake.groups():
-        hits = await clock.backend(located.collection.search(namespace, intake.vectors[rows], options))
+        hits = await located.collection.search(namespace, intake.vectors[rows], options)
         found.update(zip(rows, hits, strict=True))
     return {
         row: leave_out(hits, stored[row], plan.options.top_k) if row in stored else hits for row, hits in found.items()
@@ -100,7 +98,7 @@ async def _search(
 
 
 async def _fetch_stored(
-    intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan, clock: CallClock
+    intake: QueryIntake, located: LocatedCollection, namespace: str, plan: SearchPlan
 ) -> dict[int, str]:
     """Fetch the vectors of queries by id; return these ids by row."""
     rows = intake.rows("id")
@@ -109,7 +107,7 @@ async def _fetch_stored(
         token = plan.options.consistency_token
         # An id may come in several queries, and a read by ids wants each once.
         distinct = list(dict.fromkeys(ids))
-        records = await clock.backend(located.collection.get(namespace, distinct, VECTOR_ONLY, consistency_token=token))
+        records = await located.collection.get(namespace, distinct, VECTOR_ONLY, consistency_token=token)
         by_id = dict(zip(distinct, records, strict=True))
         intake.take_stored(rows, [by_id[identifier] for identifier in ids])
     return dict(zip(rows, ids, strict=True))

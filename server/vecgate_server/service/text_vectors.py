@@ -18,11 +18,11 @@ import numpy as np
 from vecgate.v1.outcome_pb2 import EncodedText
 from vecgate_backends.errors import PreconditionError, StorageCorruptError, VecgateError
 from vecgate_backends.records import Fields, FloatVector, Record
+from vecgate_server.call_clock import CallClock
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models, Role
 from vecgate_server.service.encoding_stamp import TextReading, read_stamp, write_stamp
 from vecgate_server.service.model_rules import bound_encoder, bound_model, text_too_long
 from vecgate_server.service.upsert_batch import UpsertBatch, UpsertTarget
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.outcomes import encoded_text_to_wire
 from vecgate_server.validate.vectors import encoded_faults
 
@@ -108,7 +108,7 @@ class TextVectors:
     async def _stored(self, ids: Sequence[str]) -> Sequence[Record | None]:
         try:
             collection = self.target.located.collection
-            return await self.clock.backend(collection.get(self.target.namespace, ids, STORED_VECTOR))
+            return await collection.get(self.target.namespace, ids, STORED_VECTOR)
         except StorageCorruptError as damage:
             # What is about to be replaced need not be readable.
             name = self.target.located.spec.name
@@ -121,7 +121,7 @@ class TextVectors:
         encoder = await bound_encoder(self.models, spec)
         rows, texts = intake.to_encode, intake.texts_to_encode()
         encoding = await self.ask(partial(encoder.encode, texts, Role.DOCUMENT, long_text=long_text))
-        self.clock.encoding = encoding.timings
+        self.clock.encoded(encoding.timings)
         batch.model = encoder.description
         stamps = await self._stamps(encoding, texts, encoder.description.fingerprint)
         intake.take_vectors(rows, encoding.vectors, stamps)

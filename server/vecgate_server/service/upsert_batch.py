@@ -19,7 +19,6 @@ from vecgate_server.encoders.base import LongText, ModelDescription
 from vecgate_server.service.model_rules import check_vector_fingerprint
 from vecgate_server.service.record_intake import RecordIntake
 from vecgate_server.status import item_error
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import ACKNOWLEDGEMENTS, TRUNCATION_ON_WRITE, WRITE_MODES
 from vecgate_server.validate import argument_rules
 
@@ -106,7 +105,7 @@ class UpsertBatch:
                 outcome.error.CopyFrom(item_error(fault))
 
 
-async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget, clock: CallClock) -> None:
+async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget) -> None:
     """Write the good records of one batch or of several in one step, in order, and end the batches.
 
     Raises:
@@ -115,10 +114,8 @@ async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget, cl
     filled = [batch for batch in batches if batch.intake.good]
     if filled:
         records = _joined([batch.gather() for batch in filled])
-        result = await clock.backend(
-            target.located.collection.upsert(
-                target.namespace, records, mode=target.mode, acknowledgement=target.acknowledgement
-            )
+        result = await target.located.collection.upsert(
+            target.namespace, records, mode=target.mode, acknowledgement=target.acknowledgement
         )
         verdicts = iter(result.errors)
         for batch in filled:

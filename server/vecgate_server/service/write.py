@@ -6,12 +6,12 @@ from vecgate.v1 import write_pb2 as wire
 from vecgate_backends.contract import MetadataChanges
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import Acknowledgement
+from vecgate_server.call_clock import call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import Models
 from vecgate_server.service.text_vectors import TextVectors
 from vecgate_server.service.upsert_batch import UpsertBatch, upsert_target, write_batches
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import ACKNOWLEDGEMENTS
 from vecgate_server.translate.filters import selector_from_wire
 from vecgate_server.translate.metadata import metadata_from_wire
@@ -29,13 +29,13 @@ class WriteHandlers:
 
     async def upsert(self, request: wire.UpsertRequest) -> wire.UpsertResponse:
         """Store the good records of a batch; texts that come without a vector are encoded, unless they are stored already."""
-        clock = CallClock()
+        clock = call_clock()
         argument_rules.batch(request.records, "records", self._limits.max_batch)
         target = await upsert_target(request, self._directory)
         batch = UpsertBatch(request.records, target, self._limits)
         await batch.check()
         await TextVectors(self._models, target, clock).fill(batch)
-        await write_batches([batch], target, clock)
+        await write_batches([batch], target)
         return wire.UpsertResponse(
             outcomes=batch.outcomes,
             stored_count=len(batch.outcomes) - batch.failed,
@@ -48,15 +48,13 @@ class WriteHandlers:
 
     async def update_metadata(self, request: wire.UpdateMetadataRequest) -> wire.UpdateMetadataResponse:
         """Set and remove metadata fields of the selected records."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits)
         changes = self._changes(request)
         acknowledgement = _acknowledgement(request)
         located = await self._open(request.collection)
-        result = await clock.backend(
-            located.collection.update_metadata(namespace, selector, changes, acknowledgement=acknowledgement)
-        )
+        result = await located.collection.update_metadata(namespace, selector, changes, acknowledgement=acknowledgement)
         return wire.UpdateMetadataResponse(
             matched_count=result.matched,
             searchable=result.searchable,
@@ -66,13 +64,13 @@ class WriteHandlers:
 
     async def delete(self, request: wire.DeleteRequest) -> wire.DeleteResponse:
         """Remove the selected records, or only count them."""
-        clock = CallClock()
+        clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         selector = selector_from_wire(request.selector, "selector", self._limits)
         acknowledgement = _acknowledgement(request)
         located = await self._open(request.collection)
-        result = await clock.backend(
-            located.collection.delete(namespace, selector, dry_run=request.dry_run, acknowledgement=acknowledgement)
+        result = await located.collection.delete(
+            namespace, selector, dry_run=request.dry_run, acknowledgement=acknowledgement
         )
         return wire.DeleteResponse(
             deleted_count=result.matched,

@@ -6,8 +6,8 @@ from vecgate.v1 import collection_pb2
 from vecgate.v1.model_pb2 import ModelInfo, ModelRef
 from vecgate.v1.outcome_pb2 import EncodedText, Timings
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, IndexConfig, IvfIndex
+from vecgate_server.call_clock import CallClock
 from vecgate_server.encoders.base import Encoding, ModelDescription, ModelKind, ModelStatus, PairScores
-from vecgate_server.telemetry import CallClock
 from vecgate_server.translate.enums import (
     METRICS_TO_WIRE,
     MODEL_KINDS_TO_WIRE,

@@ -18,6 +18,7 @@ from vecgate_backends.errors import BackendUnavailableError, RecordExistsError, 
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss import collection as collection_module
 from vecgate_backends.faiss import partition as partition_module
+from vecgate_backends.faiss import targets as targets_module
 from vecgate_backends.faiss import writer as writer_module
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.consistency import ConsistencyToken
@@ -250,7 +251,7 @@ async def test_statistics_and_deletes_of_many_are_those_of_few(
     collection: FaissCollection, put: Put, monkeypatch: pytest.MonkeyPatch, inline: int
 ) -> None:
     monkeypatch.setattr(collection_module, "DESCRIBED_INLINE", inline)
-    monkeypatch.setattr(collection_module, "NAMED_INLINE", inline)
+    monkeypatch.setattr(targets_module, "NAMED_INLINE", inline)
     await put(collection, [f"r{number}" for number in range(50)], metadata=[{"n": number % 5} for number in range(50)])
     stats = await collection.field_stats("", "n", None, limit=2)
     assert (stats.values, stats.distinct, stats.numbers) == ([(0, 10), (1, 10)], 5, (0, 4))

@@ -18,6 +18,7 @@ from vecgate_backends.contract import Backend
 from vecgate_backends.faiss import FaissBackend, FaissOptions
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.records import CollectionSpec, Fields, FloatVector, ModelBinding
+from vecgate_server.call_clock import begin_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
@@ -128,6 +129,7 @@ class Bench:
     async def upsert(self, *records: Record, **fields: Any) -> tuple[UpsertResponse, list[str]]:
         """Call Upsert; return the answer and the texts that the model was asked to encode for it."""
         before = len(self.models.one.asked)
+        begin_clock()  # as what is around a call does
         request = UpsertRequest(**{"collection": SPEC.name} | fields)
         request.records.extend(records)
         return await self.handlers.upsert(request), self.models.one.asked[before:]

@@ -1,24 +1,16 @@
-"""Metrics for Prometheus, over HTTP at /metrics.
-
-Every figure is read from the part that counts it when Prometheus asks; calls pay nothing for it.
-"""
+"""Figures of the models."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
-from vecgate_backends.errors import ConfigurationError
-from vecgate_server.encoders.base import ModelCounters, Models, ModelState, ModelStatus
-
-log = logging.getLogger(__name__)
+from vecgate_server.encoders.base import ModelCounters, Models, ModelState, ModelStatus, Role
+from vecgate_server.metrics.families import histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +30,8 @@ def _counted(name: str, documentation: str, value: Callable[[ModelCounters], flo
 MODEL_METRICS = (
     _counted("texts", "Texts and pairs answered.", lambda counters: counters.texts),
     _counted("texts_reused", "Texts answered without a run of the model.", lambda counters: counters.reused),
+    _counted("cache_hits", "Texts whose vector the cache had.", lambda counters: counters.cache_hits),
+    _counted("cache_misses", "Texts whose vector the cache had not.", lambda counters: counters.cache_misses),
     _counted("tokens", "Tokens that the model read.", lambda counters: counters.tokens),
     _counted("runs", "Forward passes.", lambda counters: counters.runs),
     _counted("run_seconds", "Time of forward passes, all workers together.", lambda counters: counters.run_seconds),
@@ -67,11 +61,13 @@ MODEL_METRICS = (
 class ModelCollector(Collector):
     """The figures of every configured model, with the label "model"; queues have the label "role" too."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *, queue_tokens: int) -> None:
+        """Read nothing yet; `queue_tokens`: how many tokens of a role may wait for a model."""
         self._models = models
+        self._queue_tokens = queue_tokens
 
+    @override
     def collect(self) -> Iterator[Metric]:
-        """Read every figure now."""
         statuses = self._models.statuses()
         for metric in MODEL_METRICS:
             family = metric.family(f"vecgate_model_{metric.name}", metric.documentation, labels=["model"])
@@ -82,48 +78,27 @@ class ModelCollector(Collector):
             "vecgate_model_waiting_tokens", "Tokens that wait for the model.", labels=["model", "role"]
         )
         for status in statuses:
-            for role, tokens in status.counters.waiting_tokens.items():
-                waiting.add_metric([status.name, role.value], tokens)
+            for role in Role:
+                waiting.add_metric([status.name, role.value], status.counters.waiting_tokens.get(role, 0))
         yield waiting
-
-
-class MetricsEndpoint:
-    """Answers HTTP at /metrics from start() to stop(), in threads of its own."""
-
-    def __init__(self, host: str, port: int, models: Models) -> None:
-        """Register every collector; nothing is opened yet. Port 0 lets the system pick one."""
-        self._host = host
-        self._port = port
-        # Not the library's global registry: two servers in one process have figures of their own.
-        self._registry = CollectorRegistry()
-        self._registry.register(ModelCollector(models))
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self._registry)
-        self._serving: tuple[WSGIServer, Thread] | None = None
-        self.address = ""
-
-    def start(self) -> None:
-        """Listen.
-
-        Raises:
-            ConfigurationError: the address cannot be listened on.
-        """
-        try:
-            server, thread = start_http_server(self._port, self._host, registry=self._registry)
-        except OSError as fault:
-            raise ConfigurationError(
-                f"metrics cannot listen on {self._host}:{self._port}: {fault.strerror}; telemetry.metrics_host and "
-                "telemetry.metrics_port tell where"
-            ) from None
-        self._serving = server, thread
-        self.address = f"{self._host}:{server.server_port}"
-        log.info("metrics at http://%s/metrics", self.address)
-
-    def stop(self) -> None:
-        """Close the port; idempotent."""
-        if self._serving:
-            server, thread = self._serving
-            self._serving = None
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        yield GaugeMetricFamily(
+            "vecgate_model_waiting_tokens_limit",
+            "Tokens of a role that may wait for a model.",
+            value=self._queue_tokens,
+        )
+        yield histogram(
+            "vecgate_model_wait_seconds",
+            "Time that calls waited for the model.",
+            ["model", "role"],
+            (
+                ((status.name, role.value), seconds)
+                for status in statuses
+                for role, seconds in status.distributions.wait_seconds.items()
+            ),
+        )
+        yield histogram(
+            "vecgate_model_run_texts",
+            "Texts of a forward pass.",
+            ["model"],
+            (((status.name,), status.distributions.run_texts) for status in statuses),
+        )

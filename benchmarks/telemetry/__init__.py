@@ -1,0 +1,1 @@
+"""What it costs a call that the server is watched."""
