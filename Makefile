@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest bench-telemetry build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -93,7 +93,10 @@ $(LANGUAGES:%=program-%): program-%: toolchains
 
 programs: $(LANGUAGES:%=program-%) ## Build the programs in other languages (installs their toolchains with apt-get)
 
-test-interop: $(READY) programs ## Install other toolchains (apt, npm), build the programs in clients/ and test them; nothing is skipped
+promtool:
+	@sh tests/interop/install_promtool.sh .promtool
+
+test-interop: $(READY) programs promtool ## Install other toolchains (apt, npm), build the programs in clients/ and test them; nothing is skipped
 	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
 
 # LangChain and Haystack each bring plugins for pytest and packages of their own.
@@ -129,6 +132,9 @@ bench-faiss: $(READY) $(CHROMA_READY) ## Measure the Faiss backend through a ser
 bench-ingest: $(READY) ## Measure upsert_many() through a server, against a loop of upsert()
 	@$(BIN)/python -m benchmarks.ingest $(BENCH_ARGS)
 
+bench-telemetry: $(READY) ## Measure what metrics and traces cost a call
+	@$(BIN)/python -m benchmarks.telemetry $(BENCH_ARGS)
+
 test-hub: $(READY) ## Download the four published models and a cross-encoder, and test them (gigabytes; needs a network)
 	@VECGATE_TEST_HUB=1 $(BIN)/python -m pytest -m hub $(PYTEST_ARGS)
 
@@ -137,4 +143,4 @@ build: $(READY) ## Build the wheel and the source distribution in dist/
 
 clean: ## Remove everything that was made here, the demo's data included
 	@for language in $(LANGUAGES); do $(MAKE) --no-print-directory --silent -C clients/$$language clean || exit 1; done
-	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .promtool .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
