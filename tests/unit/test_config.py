@@ -170,3 +170,22 @@ def test_printed_settings_load_as_the_same_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("word", "meant"), [("prot", "port"), ("ALL-MINILM-L6", "all-MiniLM-L6-v2"), ("zzz", "")])
 def test_a_suggestion_keeps_the_spelling_of_the_known_word(word: str, meant: str) -> None:
     assert closest(word, ["port", "all-MiniLM-L6-v2"]) == (f"; did you mean {meant!r}?" if meant else "")
+
+
+def test_metadata_for_the_collector_of_traces_comes_from_the_environment_and_is_never_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VECGATE_TELEMETRY__TRACES__HEADERS", '{"authorization": "Bearer secret"}')
+    settings = load_settings(None)
+    assert settings.telemetry.traces.headers["authorization"].get_secret_value() == "Bearer secret"
+    assert "authorization" in settings_text(settings)
+    assert "secret" not in settings_text(settings)
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4317", "ftp://collector:4317", "http://"])
+def test_an_endpoint_of_traces_that_is_no_address_is_refused(endpoint: str, tmp_path: Path) -> None:
+    file = tmp_path / "vecgate.yaml"
+    file.write_text(f"telemetry: {{traces: {{endpoint: '{endpoint}'}}}}")
+    with pytest.raises(InvalidSettingsError, match=r"^telemetry\.traces\.endpoint: .*http://HOST:4317"):
+        load_settings(file)
