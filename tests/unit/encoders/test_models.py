@@ -295,6 +295,7 @@ async def test_an_encoder_that_was_unloaded_loads_its_model_again(tiny_model: Ca
         assert again.reused.tolist() == [True, False]
         (status, *_) = models.statuses()
         assert (status.counters.texts, status.counters.reused, status.counters.runs) == (4, 1, 2)
+        assert status.distributions.run_texts.read()[0][-1] == 2
     finally:
         await models.close()
 
