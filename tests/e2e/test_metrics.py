@@ -19,7 +19,7 @@ from vecgate.v1.collection_pb2 import CreateCollectionRequest, GetCollectionRequ
 from vecgate.v1.ingest_pb2 import UpsertStreamOpen, UpsertStreamRequest
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.record_pb2 import Record
-from vecgate.v1.search_pb2 import Query, SearchOptions, SearchRequest
+from vecgate.v1.search_pb2 import Query, SearchOptions, SearchRequest, SearchResponse
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate.v1.vector_pb2 import FloatList, Vector
 from vecgate.v1.write_pb2 import UpsertRequest
@@ -100,8 +100,7 @@ async def test_every_method_and_status_is_there_from_the_start(watched: Watched)
 async def test_calls_are_counted_by_method_and_status(
     watched: Watched, refusal: Callable[[Awaitable[object]], Awaitable[Any]]
 ) -> None:
-    for _ in range(3):
-        await watched.stub.Search(search())
+    answers = [await watched.stub.Search(search()) for _ in range(3)]
     await refusal(watched.stub.Search(search("nothing")))
     await refusal(watched.stub.Count(CountRequest(collection="No Name")))
     told = await watched.scrape()
@@ -110,6 +109,9 @@ async def test_calls_are_counted_by_method_and_status(
     assert told.value("vecgate_calls_total", method="Count", code="INVALID_ARGUMENT") == 1
     assert told.value("vecgate_call_seconds_count", method="Search") == 4
     assert 0 < told.value("vecgate_call_seconds_sum", method="Search") < 30
+    asked = 3 * search().ByteSize() + search("nothing").ByteSize()
+    assert told.value("vecgate_call_received_bytes_total", method="Search") == asked
+    assert told.value("vecgate_call_sent_bytes_total", method="Search") == sum(map(SearchResponse.ByteSize, answers))
     assert told.value("vecgate_calls_in_hand") == 0
 
 
@@ -146,23 +148,22 @@ async def test_calls_and_streams_under_way_are_told_and_how_they_ended(
     stream = watched.stub.UpsertStream()
     await stream.write(UpsertStreamRequest(open=UpsertStreamOpen(collection="in-faiss")))
     await stream.read()
-    gone, late = watched.stub.Search(search("in-memory")), watched.stub.Search(search("in-memory"), timeout=0.3)
+    gone = watched.stub.Search(search("in-memory"))
     await entered.wait()
     told = await watched.scrape()
-    assert (told.value("vecgate_calls_in_hand"), told.value("vecgate_streams_open")) == (3, 1)
+    assert (told.value("vecgate_calls_in_hand"), told.value("vecgate_streams_open")) == (2, 1)
     assert told.value("vecgate_calls_limit") == 512
     gone.cancel()
     with pytest.raises(grpc.aio.AioRpcError):
-        await late
+        await watched.stub.Search(search("in-memory"), timeout=0.3)
     await stream.done_writing()
     while await stream.read() is not grpc.aio.EOF:
         pass
-
-    told = await watched.until(lambda told: not told.value("vecgate_calls_in_hand"))
-    assert told.value("vecgate_calls_total", method="Search", code="CANCELLED") == 1
-    assert told.value("vecgate_calls_total", method="Search", code="DEADLINE_EXCEEDED") == 1
-    assert told.value("vecgate_calls_total", method="UpsertStream", code="OK") == 1
-    assert told.value("vecgate_streams_open") == 0
+    ends = [("Search", "CANCELLED"), ("Search", "DEADLINE_EXCEEDED"), ("UpsertStream", "OK")]
+    told = await watched.until(
+        lambda told: all(told.value("vecgate_calls_total", method=method, code=code) == 1 for method, code in ends)
+    )
+    assert (told.value("vecgate_calls_in_hand"), told.value("vecgate_streams_open")) == (0, 0)
     assert told.value("vecgate_backend_errors_total", backend="memory", operation="search", code="CANCELLED") == 2
 
 

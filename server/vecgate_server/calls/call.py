@@ -24,6 +24,8 @@ from vecgate_server.telemetry import request_id
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 REQUEST_ID = "x-request-id"
+DEADLINE_SECONDS = 0.05
+"""Before the end of its time, from which on a call that is given up was late: the caller's time ends sooner than ours, by the way of its request."""
 _REQUEST_ID_RULE = re.compile(r"[\x21-\x7e]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,10 @@ log = logging.getLogger(__name__)
 class Call:
     """Begins when it is made; succeed(), fail() or cancelled() ends it."""
 
-    __slots__ = ("_caller", "_context", "_id", "_observers", "_request", "clock", "metadata", "method", "peer")
+    __slots__ = (
+        *("_caller", "_context", "_id", "_observers", "_request"),
+        *("clock", "metadata", "method", "peer", "received_bytes", "sent_bytes"),
+    )
 
     def __init__(self, method: str, context: Context, observers: Sequence[CallObserver]) -> None:
         self.method = method
@@ -41,6 +46,7 @@ class Call:
         self._context = context
         self._observers = observers
         self.clock = begin_clock()
+        self.received_bytes = self.sent_bytes = 0
         self._caller = ANYBODY
         self._request: Any = None
         self._id = _request_id(self.metadata)
@@ -102,6 +108,8 @@ class Call:
                 code,
                 reason,
                 seconds=self.clock.total_ns / 1e9,
+                received_bytes=self.received_bytes,
+                sent_bytes=self.sent_bytes,
                 clock=self.clock,
                 request=self._request,
             )
@@ -114,7 +122,7 @@ class Call:
 
 
 def _is_over(seconds_left: float | None) -> bool:
-    return seconds_left is not None and seconds_left <= 0
+    return seconds_left is not None and seconds_left <= DEADLINE_SECONDS
 
 
 def _request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:

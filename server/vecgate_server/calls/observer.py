@@ -23,6 +23,7 @@ class EndedCall:
         code: its status.
         reason: the machine reason of docs/errors.md; "" where it went well or was cancelled.
         seconds: from its begin to its end.
+        received_bytes, sent_bytes: of its messages.
         clock: where that time went.
         request: what it asked for, of a stream the first message; None where that was not read.
     """
@@ -34,6 +35,8 @@ class EndedCall:
     code: grpc.StatusCode
     reason: str
     seconds: float
+    received_bytes: int
+    sent_bytes: int
     clock: CallClock
     request: Any = None
 

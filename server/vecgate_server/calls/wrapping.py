@@ -112,7 +112,7 @@ class WrappingServer:
                 await self._identify(call)
                 with self._around.hold(call):
                     response = await method.behaviour(self._read(method, call, request), context)
-                    content = self._checked(method.write(response))
+                    content = self._checked(call, method.write(response))
             except asyncio.CancelledError:
                 call.cancelled()
                 raise
@@ -130,7 +130,7 @@ class WrappingServer:
             try:
                 await self._identify(call)
                 with self._around.hold(call):
-                    await self._converse(method, requests, context)
+                    await self._converse(call, method, requests, context)
             except asyncio.CancelledError:
                 call.cancelled()
                 raise
@@ -145,17 +145,18 @@ class WrappingServer:
         call.made_by(await gate.identify(call.method, call.metadata, call.peer))
         gate.admit(call.caller, call.method)
 
-    async def _converse(self, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
+    async def _converse(self, call: Call, method: _Method, requests: StreamRequests[Any], context: Context) -> None:
         try:
             # Closed here and now, whatever ends the call: what it has under way ends with it.
             async with aclosing(method.behaviour(requests, context)) as responses:
                 async for response in responses:
-                    await context.write(self._checked(method.write(response)))
+                    await context.write(self._checked(call, method.write(response)))
         except Exception:
             await requests.drop_rest()
             raise
 
     def _read(self, method: _Method, call: Call, message: bytes) -> Any:
+        call.received_bytes += len(message)
         request = self._parsed(method, message)
         call.asks(request)
         self._around.gate.authorize(call.caller, method.name, request)
@@ -174,10 +175,11 @@ class WrappingServer:
                 "the request is no valid message of this method; strings must be UTF-8"
             ) from None
 
-    def _checked(self, response: bytes) -> bytes:
+    def _checked(self, call: Call, response: bytes) -> bytes:
         if len(response) > self._max_message_bytes:
             raise ResponseTooLargeError(
                 f"the answer has {len(response)} bytes, limits.max_message_bytes is {self._max_message_bytes}: "
                 "ask for fewer records or fields"
             )
+        call.sent_bytes += len(response)
         return response

@@ -50,13 +50,18 @@ class CallMetrics(CallObserver, Collector):
         self._open_streams = open_streams
         self._ended = Counter({(method, code): 0 for method in methods for code in CODES})
         self._seconds = {method: Distribution(SECONDS_BOUNDS) for method in methods}
+        self._received = dict.fromkeys(methods, 0)
+        self._sent = dict.fromkeys(methods, 0)
         self._refused = Counter(dict.fromkeys(REFUSALS, 0))
 
     @override
     def ended(self, call: EndedCall) -> None:
+        # Of reflection and channelz what is refused is told too.
         if call.method in self._seconds:
             self._ended[call.method, call.code] += 1
             self._seconds[call.method].add(call.seconds)
+            self._received[call.method] += call.received_bytes
+            self._sent[call.method] += call.sent_bytes
         if call.reason in self._refused:
             self._refused[call.reason] += 1
 
@@ -72,6 +77,14 @@ class CallMetrics(CallObserver, Collector):
             ["method"],
             (((method,), seconds) for method, seconds in self._seconds.items()),
         )
+        for name, documentation, counted in (
+            ("vecgate_call_received_bytes", "Bytes of the messages of calls that ended.", self._received),
+            ("vecgate_call_sent_bytes", "Bytes of the answers of calls that ended.", self._sent),
+        ):
+            family = CounterMetricFamily(name, documentation, labels=["method"])
+            for method, count in counted.items():
+                family.add_metric([method], count)
+            yield family
         refused = CounterMetricFamily("vecgate_refused_calls", "Calls turned away, by reason.", labels=["reason"])
         for reason, count in self._refused.copy().items():
             refused.add_metric([reason], count)
