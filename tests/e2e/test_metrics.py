@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
+import trustme
 from monitoring.expressions import OF_PROMETHEUS, alerts, dashboard, expressions, named
 from monitoring.scrape import OPEN_METRICS, TLS_EXPIRY, Scrape, scrape
+from secured.serving import TlsFolder
 
 from vecgate.v1 import service_pb2
 from vecgate.v1.collection_pb2 import CreateCollectionRequest, GetCollectionRequest, Unbound
@@ -172,6 +175,24 @@ async def test_health_is_told_by_service_and_by_backend(watched: Watched) -> Non
     assert told.value("vecgate_health_serving", service="") == 1
     assert told.value("vecgate_health_serving", service="backend.faiss") == 1
     assert told.value("vecgate_backend_healthy", backend="memory") == 1
+
+
+async def test_a_server_with_tls_tells_until_when_its_certificate_is_valid(tmp_path: Path) -> None:
+    expires = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC)
+    authority = trustme.CA()
+    tls = TlsFolder(tmp_path, authority, asks=False)
+    tls.write(authority.issue_cert("127.0.0.1", not_after=expires))
+    settings = {
+        "server": {"port": 0},
+        "backends": {"memory": {"kind": "memory"}},
+        "models": {"preload": []},
+        "security": {"tls": tls.settings},
+        "telemetry": {"metrics_port": 0},
+    }
+    async with Server(Settings.model_validate(settings)) as server:
+        assert server.metrics
+        told = await asyncio.to_thread(scrape, f"http://{server.metrics.address}/metrics")
+    assert told.value(TLS_EXPIRY) == expires.timestamp()
 
 
 async def test_the_lag_of_the_event_loop_is_looked_at(watched: Watched) -> None:

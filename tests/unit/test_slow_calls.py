@@ -39,7 +39,7 @@ def ended(seconds: float, *, method: str = "Search", request: object = SEARCH) -
     clock.encoded(EncodeTimings(queue_ns=4_000_000, tokenize_ns=1_000_000, encode_ns=30_000_000))
     clock.backend_worked("faiss", "search", 0, 250_000_000)
     clock.plan = "exact over 7 records"
-    return EndedCall(method, "id", "peer", ANYBODY, grpc.StatusCode.OK, "", seconds, 10, 20, clock, request)
+    return EndedCall(method, "id", "peer", ANYBODY, grpc.StatusCode.OK, "", seconds, request, clock)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import grpc
@@ -23,9 +23,9 @@ class EndedCall:
         code: its status.
         reason: the machine reason of docs/errors.md; "" where it went well or was cancelled.
         seconds: from its begin to its end.
-        received_bytes, sent_bytes: of its messages.
-        clock: where that time went.
         request: what it asked for, of a stream the first message; None where that was not read.
+        clock: where its time went.
+        received_bytes, sent_bytes: of its messages.
     """
 
     method: str
@@ -35,10 +35,10 @@ class EndedCall:
     code: grpc.StatusCode
     reason: str
     seconds: float
-    received_bytes: int
-    sent_bytes: int
-    clock: CallClock
     request: Any = None
+    clock: CallClock = field(default_factory=CallClock)
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class CallObserver(Protocol):
