@@ -60,6 +60,7 @@ class ScriptedService(VectorSearchServiceServicer):
         self.failures: list[grpc.Status | grpc.StatusCode] = []
         self.requests: list[object] = []
         self.answering = True
+        self.told_limits = 0
 
     def _receive(self, request: object, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
@@ -76,6 +77,7 @@ class ScriptedService(VectorSearchServiceServicer):
         request: server_info_pb2.GetServerInfoRequest,
         context: grpc.ServicerContext,
     ) -> server_info_pb2.GetServerInfoResponse:
+        self.told_limits += 1
         limits = server_info_pb2.Limits(max_batch=MAX_BATCH, max_message_bytes=50_000)
         return server_info_pb2.GetServerInfoResponse(limits=limits)
 
@@ -252,6 +254,31 @@ def test_a_timeout_that_is_no_time_is_refused(client: Client, service: ScriptedS
 def test_a_target_that_is_no_address_is_refused_at_once(target: str) -> None:
     with pytest.raises(InvalidArgumentError, match="target: expected host:port"):
         Client(target)
+
+
+@pytest.mark.parametrize("target", ["localhost:99999", "dns:///vecgate:65536", "[::1]:70000"])
+def test_a_port_that_there_cannot_be_is_refused_at_once(target: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="target: expected a port of at most 65535"):
+        Client(target)
+
+
+@pytest.mark.parametrize("target", ["localhost:65535", "unix:/run/vecgate:99999", "[::1]:50051", "vecgate"])
+def test_any_other_target_is_taken(target: str) -> None:
+    with Client(target) as client:
+        assert client.target == target
+
+
+def test_limits_are_asked_for_again_when_they_are_found_to_have_changed(
+    client: Client, service: ScriptedService
+) -> None:
+    client.upsert("docs", [{"id": "a", "text": "x"}])
+    client.upsert("docs", [{"id": "a", "text": "x"}])
+    assert service.told_limits == 1
+    service.failures = [status(grpc.StatusCode.INVALID_ARGUMENT, reason="LIMIT_EXCEEDED")]
+    with pytest.raises(InvalidArgumentError):
+        client.upsert("docs", [{"id": "a", "text": "x"}])
+    client.upsert("docs", [{"id": "a", "text": "x"}])
+    assert service.told_limits == 2
 
 
 def test_a_closed_client_says_so_and_can_be_closed_again(target: str, service: ScriptedService) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -50,6 +51,12 @@ BACKOFF_MULTIPLIER = 2.0
 
 UNTOUCHED_REASONS = frozenset({"STARTING", "SHUTTING_DOWN"})
 """Reasons of UNAVAILABLE that are told before a request is looked at, so that it had no effect."""
+
+PASSED_LIMIT = frozenset({"LIMIT_EXCEEDED", "REQUEST_TOO_LARGE"})
+"""Reasons after which a server's limits are not what they were, or the caller asked for more than they are."""
+
+LARGEST_PORT = 65_535
+_PORT = re.compile(r"(?!unix|vsock).*:(\d+)")  # these have paths and larger numbers
 
 SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 """gRPC service config (grpc/grpc-proto, service_config.proto). It has no retryPolicy: gRPC's own retries know nothing of
@@ -111,12 +118,16 @@ def check_target(target: str) -> str:
     """Return a target that names an address.
 
     Raises:
-        InvalidArgumentError: it is empty, or the address of a web page.
+        InvalidArgumentError: it is empty, the address of a web page, or has a port that there cannot be.
     """
     if not target:
         raise InvalidArgumentError.at("target", f"expected host:port, got {target!r}")
     if target.startswith(("http://", "https://")):
         raise InvalidArgumentError.at("target", f"expected host:port without http, got {target!r}")
+    port = _PORT.fullmatch(target)
+    if port and int(port[1]) > LARGEST_PORT:
+        # gRPC would take it modulo 65,536.
+        raise InvalidArgumentError.at("target", f"expected a port of at most {LARGEST_PORT}, got {target!r}")
     return target
 
 

@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from vecgate.begun_calls import AsyncBegunCall
 from vecgate.channel import (
+    PASSED_LIMIT,
     AsyncStub,
     Deadlines,
     check_async_target,
@@ -162,6 +163,7 @@ class AsyncConnection:
                 remaining = end - time.monotonic()
                 pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
+                    self._doubt_limits(error)
                     raise error from failure
             begun = None
             await asyncio.sleep(pause)
@@ -200,11 +202,16 @@ class AsyncConnection:
         await asyncio.sleep(seconds)
 
     async def limits(self) -> Limits:
-        """Return the server's limits, asked for once."""
+        """Return the server's limits, asked for once; and again after a request that kept to them passed one of them."""
         if self._limits is None:
             response = await self.read(self.stub.GetServerInfo, GetServerInfoRequest(), None)
             self._limits = server_info_from(response).limits
         return self._limits
+
+    def _doubt_limits(self, error: VecgateError) -> None:
+        """Forget limits that a server which came back has changed."""
+        if error.reason in PASSED_LIMIT:
+            self._limits = None
 
     async def close(self) -> None:
         """Close the channel; calls under way are cancelled. After a fork the child leaves its parent's channel alone."""

@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from vecgate.begun_calls import BegunCall
 from vecgate.channel import (
+    PASSED_LIMIT,
     Deadlines,
     Stub,
     check_target,
@@ -160,6 +161,7 @@ class Connection:
                 remaining = end - time.monotonic()
                 pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
                 if pause is None:
+                    self._doubt_limits(error)
                     raise error from failure
             begun = None
             time.sleep(pause)
@@ -196,11 +198,16 @@ class Connection:
         time.sleep(seconds)
 
     def limits(self) -> Limits:
-        """Return the server's limits, asked for once."""
+        """Return the server's limits, asked for once; and again after a request that kept to them passed one of them."""
         if self._limits is None:
             response = self.read(self.stub.GetServerInfo, GetServerInfoRequest(), None)
             self._limits = server_info_from(response).limits
         return self._limits
+
+    def _doubt_limits(self, error: VecgateError) -> None:
+        """Forget limits that a server which came back has changed."""
+        if error.reason in PASSED_LIMIT:
+            self._limits = None
 
     def close(self) -> None:
         """Close the channel; calls under way are cancelled. After a fork the child leaves its parent's channel alone."""
