@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest bench-telemetry build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-pings test-hub bench-encoder bench-faiss bench-ingest bench-telemetry build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -113,6 +113,9 @@ test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals an
 test-ingest: $(READY) ## Index all of WordNet by one command while its server is killed five times (SYNSETS=10000 INGEST_KILLS=2)
 	@VECGATE_TEST_SYNSETS=$(SYNSETS) VECGATE_TEST_INGEST_KILLS=$(INGEST_KILLS) $(BIN)/python -m pytest tests/e2e/test_ingest.py \
 	    --log-cli-level=INFO $(PYTEST_ARGS)
+
+test-pings: $(READY) ## Ping a server between calls as seldom as clients really do, for a minute; make test does it fifty times as fast
+	@VECGATE_TEST_PING_SECONDS=10 $(BIN)/python -m pytest tests/e2e/test_connection_care.py -k pings $(PYTEST_ARGS)
 
 bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
 	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)

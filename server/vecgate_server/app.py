@@ -8,7 +8,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from typing import Self, cast
@@ -19,8 +18,8 @@ from grpc_reflection.v1alpha import reflection
 
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
-from vecgate_backends.errors import ConfigurationError
 from vecgate_server.calls.admission import Admission, Phase
+from vecgate_server.calls.key_quotas import KeyQuotas
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import backend_options
@@ -28,7 +27,10 @@ from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.draining import Draining
 from vecgate_server.encoders.base import Models
-from vecgate_server.health import HealthMonitor, HealthService, backend_service
+from vecgate_server.exit_codes import FAILED
+from vecgate_server.health import STARTUP, HealthMonitor, HealthService, backend_service
+from vecgate_server.health_port import HealthPort
+from vecgate_server.listening import connection_options, listen
 from vecgate_server.model_start import models_of
 from vecgate_server.observation import Observation, Watched
 from vecgate_server.security.guarded_services import add_guarded_services
@@ -48,8 +50,8 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].full_na
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 FLUSH_SECONDS = 2.0
 """Time for the last answers to leave, once they were made."""
-LARGEST_MESSAGE = 2**31 - 1
-"""Bytes; what gRPC's option for it can say."""
+CLOSING_SECONDS = 30.0
+"""Time for models and backends to close after the calls; one that hangs must not keep the process from ending."""
 OVERALL_HEALTH = ("", SERVICE)
 SWITCH_SECONDS = 0.0005
 """How long the event loop may wait for the interpreter while a thread that writes or builds computes in Python. The interpreter's own 5 ms
@@ -57,10 +59,6 @@ are paid several times a call: a search beside bulk upserts took twice as long.
 See https://docs.python.org/3/library/sys.html#sys.setswitchinterval."""
 
 log = logging.getLogger(__name__)
-
-
-class ListenError(ConfigurationError):
-    """The address cannot be listened on."""
 
 
 class Server:
@@ -82,11 +80,13 @@ class Server:
         self._models = models or models_of(settings)
         self._directory = Directory(_backends(settings), settings.default_backend_name)
         self._draining = Draining()
-        self._admission = Admission(settings.limits.max_concurrent_calls, lambda: self._directory.progress)
+        self._admission = Admission(settings.limits, lambda: self._directory.progress)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
         self._health = HealthService(services)
         self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)
         self._monitoring: asyncio.Task[None] | None = None
+        port = settings.server.health_port
+        self.health_port = None if port is None else HealthPort(settings.server.health_host, port, self._health)
         self._grpc: grpc.aio.Server | None = None
         self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
         watched = Watched(self._models, self._directory, self._admission, self._streams, self._health, self.protection)
@@ -114,22 +114,14 @@ class Server:
             ConfigurationError: that of the metrics is.
         """
         server = self._grpc = self._grpc_server()
-        host = self._settings.server.host
-        port = self._settings.server.port
-        _refuse_taken_address(host, port)
-        bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        where = self._settings.server
         credentials = self.protection.credentials()
-        try:
-            bound = (
-                server.add_insecure_port(f"{bracketed}:{port}")
-                if credentials is None
-                else server.add_secure_port(f"{bracketed}:{port}", credentials)
-            )
-        except RuntimeError:
-            raise ListenError(f"cannot listen on {bracketed}:{port}") from None
+        address = listen(server, where.host, where.port, "server.host and server.port", credentials)
         await server.start()
         self.protection.begin()
-        self.address = f"{bracketed}:{bound}"
+        self.address = address
+        if self.health_port:
+            await self.health_port.start()
         self._observation.start()
 
     async def open(self) -> None:
@@ -148,6 +140,7 @@ class Server:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
         await self._monitor.look()
+        self._health.set(STARTUP, fault="")
         self._monitoring = asyncio.create_task(self._monitor.watch(self._settings.server.health_interval_seconds))
 
     async def stop(self, grace: float | None = None) -> None:
@@ -174,6 +167,9 @@ class Server:
         await self._models.close()
         await self._directory.close()
         await self.protection.close()
+        # Last, so that the process counts as alive while it closes.
+        if self.health_port:
+            await self.health_port.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -184,11 +180,12 @@ class Server:
 
     def _grpc_server(self) -> grpc.aio.Server:
         limits = self._settings.limits
-        server = grpc.aio.server(options=_channel_options(limits.max_message_bytes))
+        server = grpc.aio.server(options=connection_options(self._settings.server, limits))
         protection, observation = self.protection, self._observation
         around = Surroundings(
             self._admission,
             gate=protection.gate,
+            quotas=KeyQuotas(limits),
             observers=(*observation.observers, *protection.observers),
             tracer=observation.tracer,
         )
@@ -227,6 +224,31 @@ async def serve(settings: Settings, models: Models, announce: Callable[[str], No
         ConfigurationError, StoreLockedError, VecgateError: it cannot serve; the message is one sentence.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    stopping = _stop_signals()
+    server = Server(settings, models=models)
+    starting = asyncio.create_task(server.start())
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        starting.cancel()
+        await _end_within(CLOSING_SECONDS, starting)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return
+    # What is there now stays to the end. Looking through it for garbage would stop everything for 50 ms, again and again during bulk writes.
+    gc.collect()
+    gc.freeze()
+    announce(server.address)
+    await waiting
+    within = settings.server.shutdown_grace_seconds + FLUSH_SECONDS + CLOSING_SECONDS
+    ending = asyncio.create_task(server.stop())
+    await _end_within(within, ending)
+    await ending
+
+
+def _stop_signals() -> asyncio.Event:
+    """Return what is set by the first SIGTERM or SIGINT; the second one ends the process."""
     stopping = asyncio.Event()
 
     def stop(signal_number: int) -> None:
@@ -237,22 +259,16 @@ async def serve(settings: Settings, models: Models, announce: Callable[[str], No
 
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop, each)
-    server = Server(settings, models=models)
-    starting = asyncio.create_task(server.start())
-    waiting = asyncio.create_task(stopping.wait())
-    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if stopping.is_set():
-        starting.cancel()
-    try:
-        await starting
-    except asyncio.CancelledError:
-        return
-    # What is there now stays to the end. Looking through it for garbage would stop everything for 50 ms, again and again during bulk writes.
-    gc.collect()
-    gc.freeze()
-    announce(server.address)
-    await waiting
-    await server.stop()
+    return stopping
+
+
+async def _end_within(seconds: float, ending: asyncio.Task[None]) -> None:
+    """Wait for the end of a server, and end the process where that takes too long; what was acknowledged is safe even then."""
+    await asyncio.wait({ending}, timeout=seconds)
+    if not ending.done():
+        log.error("models or backends did not close within %g s: ending without them", CLOSING_SECONDS)
+        logging.shutdown()
+        os._exit(FAILED)
 
 
 def _backends(settings: Settings) -> list[ConfiguredBackend]:
@@ -261,35 +277,3 @@ def _backends(settings: Settings) -> list[ConfiguredBackend]:
         backend, options = backend_options(name, configured)
         backends.append(ConfiguredBackend(name, configured.kind, backend(options)))
     return backends
-
-
-def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    return [
-        # Twice the limit, so that vecgate can refuse with a reason what gRPC would refuse without one.
-        ("grpc.max_receive_message_length", min(2 * max_message_bytes, LARGEST_MESSAGE)),
-        ("grpc.max_send_message_length", max_message_bytes),
-        # Two servers on one port would share its calls at random instead of the second one failing.
-        ("grpc.so_reuseport", 0),
-        # Clients behind proxies ping every 10 seconds, also between calls; gRPC would send them away after a few pings.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ]
-
-
-def _refuse_taken_address(host: str, port: int) -> None:
-    """Try the address first: gRPC tells on standard error, in its own words, why it cannot listen.
-
-    Raises:
-        ListenError: another process listens there, or the address is not of this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as fault:
-        raise ListenError(
-            f"cannot listen on {host}:{port}: {fault.strerror}; server.host and server.port tell where"
-        ) from None

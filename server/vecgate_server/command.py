@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,8 @@ main.add_command(keys)
 
 
 def _serve(config: Path | None) -> None:
+    # Until serve() has handlers of its own. To the first process of a container the system sends no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         settings = load_settings(config)
         configure_logging(settings.telemetry)

@@ -43,6 +43,18 @@ class ServerSettings(Section):
         le=3600,
         description="Seconds between two looks at models and backends for the health service.",
     )
+    health_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address of a port that tells health alone, in plain text."
+    )
+    health_port: int | None = Field(
+        default=None, ge=0, le=65535, description="That port; 0 lets the system pick one. Unset: none."
+    )
+    max_connection_age_seconds: float = Field(
+        default=0.0, ge=0, le=86_400, description="Age at which a connection is asked to go; 0: none is."
+    )
+    max_connection_age_grace_seconds: float = Field(
+        default=30.0, ge=0, le=86_400, description="Seconds that its calls in flight get then."
+    )
 
 
 class LimitSettings(Section):
@@ -53,6 +65,9 @@ class LimitSettings(Section):
     )
     max_batch: int = Field(default=1_000, ge=1, le=100_000, description="Texts, records, queries or ids of one call.")
     max_top_k: int = Field(default=10_000, ge=1, le=1_000_000, description="Matches of one search.")
+    max_matches: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="Matches of one call, of all its queries together."
+    )
     max_page_size: int = Field(
         default=1_000, ge=1, le=100_000, description="Records, values or collections of one page."
     )
@@ -71,6 +86,28 @@ class LimitSettings(Section):
     )
     max_concurrent_calls: int = Field(
         default=512, ge=1, le=1_000_000, description="Calls in hand at once; more are refused with a time to come back."
+    )
+    max_bytes_in_hand: int = Field(
+        default=536_870_912, ge=65_536, le=2**40, description="Bytes of the requests of all calls in hand."
+    )
+    max_calls_per_connection: int = Field(
+        default=1_024, ge=1, le=1_000_000, description="Calls and streams of one connection; clients hold back more."
+    )
+    max_streams: int = Field(default=128, ge=1, le=1_000_000, description="Open UpsertStreams.")
+    max_streams_per_key: int = Field(
+        default=0, ge=0, le=1_000_000, description="Open UpsertStreams of one API key; 0: no limit."
+    )
+    max_calls_per_key: int = Field(
+        default=0, ge=0, le=1_000_000, description="Calls in hand of one API key; 0: no limit."
+    )
+    requests_per_second_per_key: float = Field(
+        default=0.0, ge=0, le=1_000_000, description="Requests a second of one API key; 0: no limit."
+    )
+    tokens_per_second_per_key: float = Field(
+        default=0.0, ge=0, le=1e9, description="Tokens a second that models read for one API key; 0: no limit."
+    )
+    burst_seconds: float = Field(
+        default=10.0, gt=0, le=3_600, description="How much of a rate may be used at once, in seconds of it."
     )
     stream_window_records: int = Field(
         default=8_192,

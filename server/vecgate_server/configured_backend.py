@@ -33,6 +33,7 @@ class ConfiguredBackend:
         self._measured = MeasuredBackend(backend, self.meter)
         self._started = False
         self._fault = "it was not opened yet"
+        self._checking: asyncio.Task[str] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -97,17 +98,27 @@ class ConfiguredBackend:
 
     async def close(self) -> None:
         """Finish writes under way and release everything."""
+        if self._checking:
+            self._checking.cancel()
         await self._backend.close()
 
     async def fault(self) -> str:
         """Ask whether it works now; "" if so, else a sentence that says why not."""
         if self._fault:
             return self._fault
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await self._measured.check()
-        except TimeoutError:
+        # Whoever asks meanwhile waits for the same check. One that hangs in earnest, and cannot be cancelled either, is not begun again.
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._verdict())
+        checking = self._checking
+        await asyncio.wait({checking}, timeout=CHECK_SECONDS)
+        if not checking.done() or checking.cancelled():
+            checking.cancel()
             return f"does not answer within {CHECK_SECONDS:g} s"
+        return checking.result()
+
+    async def _verdict(self) -> str:
+        try:
+            await self._measured.check()
         except VecgateError as fault:
             return fault.message
         except Exception:  # a backend's own bug makes it unfit, and must not blind who asks

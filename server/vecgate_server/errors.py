@@ -21,6 +21,11 @@ ExhaustedError
 ├── EncoderBusyError            ENCODER_BUSY
 ├── TooManyCallsError           TOO_MANY_CALLS
 ├── TooManyFailedKeysError      TOO_MANY_FAILED_KEYS
+├── TooManyStreamsError         TOO_MANY_STREAMS
+├── TooManyBytesError           TOO_MANY_BYTES
+├── KeyCallsExceededError       KEY_CALLS_EXCEEDED
+├── KeyRateExceededError        KEY_RATE_EXCEEDED
+├── KeyTokensExceededError      KEY_TOKENS_EXCEEDED
 ├── RequestTooLargeError        REQUEST_TOO_LARGE
 └── ResponseTooLargeError       RESPONSE_TOO_LARGE
 UnauthenticatedError        UNAUTHENTICATED: the caller has no key, or none that counts
@@ -148,6 +153,36 @@ class TooManyCallsError(ExhaustedError):
     """The server has as many calls in hand as it takes; retry_after says when to come back."""
 
     reason = "TOO_MANY_CALLS"
+
+
+class TooManyStreamsError(ExhaustedError):
+    """The server, or the caller's key, has as many streams open as it may; retry_after says when to come back."""
+
+    reason = "TOO_MANY_STREAMS"
+
+
+class TooManyBytesError(ExhaustedError):
+    """The requests in hand take as much memory as they may; retry_after says when to come back."""
+
+    reason = "TOO_MANY_BYTES"
+
+
+class KeyCallsExceededError(ExhaustedError):
+    """The caller's key has as many calls in hand as it may; retry_after says when to come back."""
+
+    reason = "KEY_CALLS_EXCEEDED"
+
+
+class KeyRateExceededError(ExhaustedError):
+    """The caller's key made more requests of late than it may; retry_after says when to come back."""
+
+    reason = "KEY_RATE_EXCEEDED"
+
+
+class KeyTokensExceededError(ExhaustedError):
+    """The caller's key had models read more tokens of late than it may; retry_after says when to come back."""
+
+    reason = "KEY_TOKENS_EXCEEDED"
 
 
 class RequestTooLargeError(ExhaustedError):

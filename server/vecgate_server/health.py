@@ -1,8 +1,8 @@
 """grpc.health.v1 with the real state: models warm, backends answering, not draining.
 
-Services known: "" and the service's full name (every model to be preloaded is warm and at least one backend answers: the
-collections of a backend that is away are no reason to take those of the others away), and "backend.<name>" for each backend
-alone.
+Services known: "" and the service's full name, which is readiness (every model to be preloaded is warm and at least one backend answers:
+the collections of a backend that is away are no reason to take those of the others away); "backend.<name>" for each backend alone;
+"startup", SERVING once the start is complete, for good; "liveness", SERVING as long as the process can answer, also while it drains.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from typing_extensions import override
 
+from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models
 
@@ -26,6 +27,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckRe
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+STARTUP = "startup"
+LIVENESS = "liveness"
+LASTING = (STARTUP, LIVENESS)
+"""Services that a drain leaves as they are: a server that drains is neither to be waited for nor to be killed."""
+NOT_LOOKED_AT = "it was not looked at yet"
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +52,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._states: dict[str, int] = dict.fromkeys(services, NOT_SERVING)
+        self._states: dict[str, int] = dict.fromkeys((*services, STARTUP), NOT_SERVING)
+        # Whoever can read this is alive.
+        self._states[LIVENESS] = SERVING
         self._changed = asyncio.Event()
         self._draining = False
 
@@ -92,9 +101,9 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._tell_watchers()
 
     def drain(self) -> None:
-        """Turn every service NOT_SERVING for good."""
+        """Turn every service but the lasting ones NOT_SERVING for good."""
         self._draining = True
-        self._states = dict.fromkeys(self._states, NOT_SERVING)
+        self._states = {name: state if name in LASTING else NOT_SERVING for name, state in self._states.items()}
         self._tell_watchers()
 
     def _tell_watchers(self) -> None:
@@ -104,29 +113,48 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
 
 class HealthMonitor:
-    """Looks at models and backends at an interval and writes what it sees into the health service."""
+    """Looks at models and backends at an interval and writes what it sees into the health service.
+
+    Each backend is looked at for itself: one that hangs keeps nobody from seeing how the others are.
+    """
 
     def __init__(self, health: HealthService, directory: Directory, models: Models, *, overall: Iterable[str]) -> None:
         self._health = health
         self._directory = directory
         self._models = models
         self._overall = tuple(overall)
+        self._faults = {each.name: NOT_LOOKED_AT for each in directory.backends}
 
     async def look(self) -> None:
-        """Look once, at all backends side by side."""
-        backends = self._directory.backends
-        faults = await asyncio.gather(*(each.fault() for each in backends))
-        for each, fault in zip(backends, faults, strict=True):
-            self._health.set(backend_service(each.name), fault=fault)
-        unready = [] if self._models.ready else ["models are not loaded"]
-        broken = [f"backend {each.name}: {fault}" for each, fault in zip(backends, faults, strict=True) if fault]
-        if len(broken) < len(backends):
-            broken = []
-        for service in self._overall:
-            self._health.set(service, fault="; ".join(unready + broken))
+        """Look once, at all backends side by side; what is seen of one is told at once."""
+        await asyncio.gather(*(self._look_at(each) for each in self._directory.backends))
 
     async def watch(self, interval: float) -> None:
         """Look every `interval` seconds until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_models(interval))
+            for each in self._directory.backends:
+                group.create_task(self._follow(each, interval))
+
+    async def _follow(self, backend: ConfiguredBackend, interval: float) -> None:
         while True:
-            await self.look()
+            await self._look_at(backend)
             await asyncio.sleep(interval)
+
+    async def _follow_models(self, interval: float) -> None:
+        while True:
+            self._sum_up()
+            await asyncio.sleep(interval)
+
+    async def _look_at(self, backend: ConfiguredBackend) -> None:
+        fault = self._faults[backend.name] = await backend.fault()
+        self._health.set(backend_service(backend.name), fault=fault)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        unready = [] if self._models.ready else ["models are not loaded"]
+        broken = [f"backend {name}: {fault}" for name, fault in self._faults.items() if fault]
+        if len(broken) < len(self._faults):
+            broken = []
+        for service in self._overall:
+            self._health.set(service, fault="; ".join(unready + broken))

@@ -93,7 +93,7 @@ async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(worker
         with pytest.raises(grpc.aio.AioRpcError) as expired:
             await late
         assert expired.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        await until(lambda: not (waiting_tokens(server) or server._admission._in_hand))
+        await until(lambda: not (waiting_tokens(server) or server._admission.calls))
         worker.release()
         await stub.Encode(encode("next"))
         assert worker.read == ["warm", "inside", "next"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from faults.held_worker import until
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
@@ -19,10 +20,13 @@ from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.memory import MemoryBackend
+from vecgate_server import configured_backend
 from vecgate_server.app import SERVICE, Server
+from vecgate_server.calls.admission import Phase
 from vecgate_server.config import Settings
 from vecgate_server.encoders.base import CrossEncoder, Encoder, ModelStatus
 from vecgate_server.errors import ModelNotFoundError
+from vecgate_server.listening import ListenError
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -57,21 +61,21 @@ class SlowModels:
         return self.loaded.is_set()
 
 
-def memory_settings() -> Settings:
+def memory_settings(*backends: str, health_port: int = 0) -> Settings:
     return Settings.model_validate(
         {
-            "server": {"port": 0, "health_interval_seconds": 0.01},
-            "backends": {"memory": {"kind": "memory"}},
+            "server": {"port": 0, "health_interval_seconds": 0.01, "health_port": health_port},
+            "backends": {name: {"kind": "memory"} for name in backends or ["memory"]},
             "models": {"preload": []},
         }
     )
 
 
 @asynccontextmanager
-async def starting_server() -> AsyncIterator[tuple[Server, SlowModels, grpc.aio.Channel]]:
+async def starting_server(*backends: str) -> AsyncIterator[tuple[Server, SlowModels, grpc.aio.Channel]]:
     """A server that listens and waits for its models."""
     models = SlowModels()
-    server = Server(memory_settings(), models=models)
+    server = Server(memory_settings(*backends), models=models)
     await server.listen()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
@@ -81,8 +85,12 @@ async def starting_server() -> AsyncIterator[tuple[Server, SlowModels, grpc.aio.
 
 
 async def states(channel: grpc.aio.Channel) -> list[int]:
+    return await asked(channel, *SERVICES)
+
+
+async def asked(channel: grpc.aio.Channel, *services: str) -> list[int]:
     health: Any = HealthStub(channel)
-    return [(await health.Check(HealthCheckRequest(service=service))).status for service in SERVICES]
+    return [(await health.Check(HealthCheckRequest(service=service))).status for service in services]
 
 
 async def test_health_answers_before_backends_are_open_and_other_calls_are_refused(refusal: Any) -> None:
@@ -132,6 +140,81 @@ async def test_watch_follows_a_backend_down_and_up_again(monkeypatch: pytest.Mon
             patch.setattr(MemoryBackend, "check", unavailable)
             assert [(await watch.read()).status for watch in watches] == [NOT_SERVING] * 3
         assert [(await watch.read()).status for watch in watches] == [SERVING] * 3
+
+
+async def test_a_backend_that_hangs_delays_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(backend: MemoryBackend) -> None:
+        if backend is hanging and server._admission.phase is Phase.SERVING:
+            while not ended.is_set():  # not even a cancellation gets through
+                with suppress(asyncio.CancelledError):
+                    await ended.wait()
+        await healthy(backend)
+
+    ended = asyncio.Event()
+    asyncio.get_running_loop().call_later(30, ended.set)  # a test that fails must not wait for it
+    healthy = MemoryBackend.check
+    monkeypatch.setattr(MemoryBackend, "check", check)
+    monkeypatch.setattr(configured_backend, "CHECK_SECONDS", 0.2)
+    async with starting_server("hanging", "memory") as (server, models, channel):
+        hanging: Any = server._directory.backend("hanging")._backend
+        models.loaded.set()
+        health: Any = HealthStub(channel)
+        watches = [health.Watch(HealthCheckRequest(service=f"backend.{name}")) for name in ("hanging", "memory")]
+        assert [(await watch.read()).status for watch in watches] == [NOT_SERVING] * 2
+        opening = asyncio.create_task(server.open())
+        assert (await watches[1].read()).status == SERVING
+        await opening
+        assert await states(channel) == [SERVING] * 3
+        began = asyncio.get_running_loop().time()
+        monkeypatch.setattr(configured_backend, "CHECK_SECONDS", 60)
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryBackend, "check", unavailable)
+            assert (await watches[1].read()).status == NOT_SERVING
+        assert (await watches[1].read()).status == SERVING
+        assert asyncio.get_running_loop().time() - began < 10
+        ended.set()
+        assert (await watches[0].read()).status == SERVING
+
+
+async def test_startup_and_liveness_say_what_kubernetes_asks() -> None:
+    async with starting_server() as (server, models, channel):
+        assert await asked(channel, "startup", "liveness") == [NOT_SERVING, SERVING]
+        models.loaded.set()
+        await server.open()
+        assert await asked(channel, "startup", "liveness") == [SERVING, SERVING]
+        models.loaded.clear()
+        await until(lambda: server._health._states[""] == NOT_SERVING)
+        assert await asked(channel, "", "startup", "liveness") == [NOT_SERVING, SERVING, SERVING]
+        server._health.drain()
+        assert await asked(channel, *SERVICES, "startup", "liveness") == [*[NOT_SERVING] * 3, SERVING, SERVING]
+
+
+async def test_the_health_port_tells_health_and_nothing_else() -> None:
+    async with starting_server() as (server, models, channel):
+        assert server.health_port
+        async with grpc.aio.insecure_channel(server.health_port.address) as plain:
+            assert await states(plain) == [NOT_SERVING] * 3
+            watch = HealthStub(plain).Watch(HealthCheckRequest(service=""))  # type: ignore[attr-defined]  # set at run time
+            assert (await watch.read()).status == NOT_SERVING
+            models.loaded.set()
+            await server.open()
+            assert (await watch.read()).status == SERVING
+            assert await states(plain) == await states(channel) == [SERVING] * 3
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await VectorSearchServiceStub(plain).Count(CountRequest(collection="a"))
+            assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+            await server.stop()
+            assert (await watch.read()).status == NOT_SERVING
+            assert await watch.read() == grpc.aio.EOF
+
+
+async def test_a_health_port_that_is_taken_is_told() -> None:
+    async with starting_server() as (server, _, _):
+        assert server.health_port
+        port = int(server.health_port.address.rpartition(":")[2])
+        other = Server(memory_settings(health_port=port), models=SlowModels())
+        with pytest.raises(ListenError, match=r"server\.health_host and server\.health_port tell where"):
+            await other.start()
 
 
 async def unavailable(_: MemoryBackend) -> None:

@@ -31,7 +31,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> HeldWrites:
 
 
 def streams_in_hand(server: Server) -> int:
-    return server._admission._in_hand
+    return server._admission.streams
 
 
 async def put_all(stream: StreamCall, ids: Sequence[str]) -> None:

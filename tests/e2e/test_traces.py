@@ -114,7 +114,7 @@ async def test_a_cancelled_call_tells_that_it_was(collector: Collector) -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await until(lambda: not server._admission.in_hand)
+        await until(lambda: not server._admission.calls)
         worker.release()
     (call_span,) = collector.calls()
     assert attributes(call_span)["rpc.grpc.status_code"] == grpc.StatusCode.CANCELLED.value[0]

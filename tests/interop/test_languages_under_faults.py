@@ -18,7 +18,7 @@ from languages.program import Program
 
 from vecgate import Client
 from vecgate.v1 import service_pb2_grpc
-from vecgate.v1.ingest_pb2 import UpsertStreamRequest
+from vecgate.v1.encode_pb2 import ROLE_DOCUMENT, EncodeRequest
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
 
 pytestmark = pytest.mark.interop
@@ -74,19 +74,16 @@ def start_narrow(start_server: Callable[..., Any], free_port: int) -> Callable[[
 @contextmanager
 def held(address: str) -> Iterator[None]:
     """Keep a call open that takes the server's only place."""
-    over = threading.Event()
-
-    def say_nothing() -> Iterator[UpsertStreamRequest]:
-        over.wait()
-        yield from ()
-
+    texts = [
+        f"{number} " + "a long text " * 60 for number in range(1_000)
+    ]  # half a minute of work, given up with the call
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.VectorSearchServiceStub(channel)
-        call = stub.UpsertStream(say_nothing())
+        call = stub.Encode.future(EncodeRequest(texts=texts, role=ROLE_DOCUMENT))
         while not is_full(stub):
             time.sleep(0.01)
         yield
-        over.set()
+        assert not call.done()
         call.cancel()
 
 

@@ -28,7 +28,7 @@ MODEL_NOTES = CreateCollectionRequest(name="notes")
 
 @asynccontextmanager
 async def serving(
-    collection: CreateCollectionRequest = NOTES, *, models: Models | None = None, grace: float = 60, **limits: int
+    collection: CreateCollectionRequest = NOTES, *, models: Models | None = None, grace: float = 60, **limits: float
 ) -> AsyncIterator[tuple[Server, VectorSearchServiceAsyncStub]]:
     """Serve the memory backend with one collection; the server is stopped without grace, unless the test stops it."""
     settings = {

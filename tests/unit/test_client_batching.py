@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vecgate import InvalidArgumentError, Limits, UnavailableError
-from vecgate.batching import FRAMING_BYTES, BatchBounds, batch_bounds, batches
+from vecgate.batching import FRAMING_BYTES, BatchBounds, batch_bounds, batches, query_bounds
 from vecgate.channel import MAX_ATTEMPTS, pause_before_retry, pauses
 from vecgate.errors import InternalError, ResourceExhaustedError
+from vecgate.v1.search_pb2 import Rerank, SearchOptions
 
 LIMITS = Limits(
     max_message_bytes=4_000_000,
@@ -55,6 +57,17 @@ def test_requests_stay_below_the_servers_limits() -> None:
     bounds = batch_bounds(small)
     assert bounds.items == 7
     assert bounds.bytes == bounds.max_bytes < 10_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "queries"),
+    [({}, 10), ({"top_k": 500}, 2), ({"top_k": 5, "rerank": Rerank(depth=250)}, 4), ({"top_k": 5_000}, 1)],
+)
+def test_searches_in_one_request_ask_for_no_more_matches_than_the_server_gives(asked: Any, queries: int) -> None:
+    limits = dataclasses.replace(LIMITS, max_matches=1_000)
+    assert query_bounds(limits, None, SearchOptions(**asked)).items == queries
+    older = query_bounds(LIMITS, 50, SearchOptions(**asked))
+    assert older == batch_bounds(LIMITS, 50)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1_001])

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from vecgate.errors import InvalidArgumentError
 from vecgate.server_info import Limits
+from vecgate.v1 import search_pb2
 
 Item = TypeVar("Item")
 
@@ -18,6 +19,8 @@ BATCH_BYTES = 2 * 1024 * 1024
 """Bytes of one request at which the next is begun, below gRPC's customary 4 MiB."""
 ENVELOPE_BYTES = 4_096
 """Room for what a request carries beside its items: names, options, the framing of each field."""
+DEFAULT_MATCHES = 100
+"""Matches that a query may cost where its options name no number: to be reranked are more than are answered."""
 FRAMING_BYTES = 8
 """Bytes that protobuf adds around an item at most, tag and length."""
 
@@ -51,6 +54,24 @@ def batch_bounds(limits: Limits, batch_size: int | None = None) -> BatchBounds:
     return BatchBounds(
         items=batch_size or min(limits.max_batch, BATCH_ITEMS), bytes=min(BATCH_BYTES, largest), max_bytes=largest
     )
+
+
+def query_bounds(limits: Limits, batch_size: int | None, options: search_pb2.SearchOptions) -> BatchBounds:
+    """Choose the size of SearchBatch requests: as batch_bounds(), and no more matches in one answer than the server gives.
+
+    Args:
+        limits: the server's.
+        batch_size: most queries of one request; None leaves it to the client.
+        options: of all queries.
+
+    Raises:
+        InvalidArgumentError: as batch_bounds().
+    """
+    bounds = batch_bounds(limits, batch_size)
+    matches = max(DEFAULT_MATCHES, options.top_k, options.rerank.depth)
+    if not limits.max_matches:
+        return bounds
+    return replace(bounds, items=max(1, min(bounds.items, limits.max_matches // matches)))
 
 
 class Batcher(Generic[Item]):

@@ -97,7 +97,13 @@ class BackendInfo:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The server's bounds: bytes of a message or a text, items of a batch, matches, records of a page, and so on."""
+    """The server's bounds: bytes of a message or a text, items of a batch, matches, records of a page, and so on.
+
+    Attributes:
+        max_matches: matches of one call, of all its queries together; 0: an older server, which has no such bound.
+        max_calls_per_key, max_streams_per_key: what the key of this client may have under way at once; 0 is no limit.
+        requests_per_second_per_key, tokens_per_second_per_key: what it may use in a second; 0 is no limit.
+    """
 
     max_message_bytes: int
     max_batch: int
@@ -109,6 +115,11 @@ class Limits:
     max_text_bytes: int
     max_filter_depth: int
     max_filter_terms: int
+    max_matches: int = 0
+    max_calls_per_key: int = 0
+    max_streams_per_key: int = 0
+    requests_per_second_per_key: float = 0.0
+    tokens_per_second_per_key: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a call may begin: the life of the server, and how many calls it takes at once."""
+"""Whether a call may begin: the life of the server, and how much it takes at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
+from vecgate_server.config import LimitSettings
 from vecgate_server.draining import shutting_down
-from vecgate_server.errors import StartingError, TooManyCallsError
+from vecgate_server.errors import StartingError, TooManyBytesError, TooManyCallsError, TooManyStreamsError
 
 RETRY_SECONDS = 1.0
 
@@ -22,52 +23,69 @@ class Phase(Enum):
 
 
 class Admission:
-    """Decides whether a call may begin: not before the backends are open, not while draining, not over the limit."""
+    """Decides whether a call may begin: not before the backends are open, not while draining, not over the limits.
 
-    def __init__(self, max_concurrent_calls: int, progress: Callable[[], str]) -> None:
+    Attributes:
+        calls: in hand, streams left out.
+        streams: open.
+        request_bytes: of the calls in hand. What streams have under way is bounded by their window.
+    """
+
+    def __init__(self, limits: LimitSettings, progress: Callable[[], str]) -> None:
         """Begin with no call allowed; `progress` tells callers how far the start is, "" if that is not known."""
         self.phase = Phase.STARTING
+        self.calls = 0
+        self.streams = 0
+        self.request_bytes = 0
         self._progress = progress
-        self._limit = max_concurrent_calls
-        self._in_hand = 0
+        self._limits = limits
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def limit(self) -> int:
         """How many calls it takes at once."""
-        return self._limit
-
-    @property
-    def in_hand(self) -> int:
-        """How many there are now."""
-        return self._in_hand
+        return self._limits.max_concurrent_calls
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """Hold one place for the duration of a call.
+    def call(self, request_bytes: int) -> Iterator[None]:
+        """Hold one place, and room for the request, for the duration of a call.
 
         Raises:
-            StartingError, ShuttingDownError, TooManyCallsError: the call may not begin.
+            StartingError, ShuttingDownError, TooManyCallsError, TooManyBytesError: the call may not begin.
         """
-        if self.phase is Phase.STARTING:
-            told = self._progress()
-            raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)
-        if self.phase is Phase.DRAINING:
-            raise shutting_down()
-        if self._in_hand >= self._limit:
-            raise TooManyCallsError(
-                f"{self._in_hand} calls are in hand; limits.max_concurrent_calls is {self._limit}",
-                retry_after=RETRY_SECONDS,
-            )
-        self._in_hand += 1
+        self._refuse_by_phase()
+        self._refuse_call(request_bytes)
+        self.calls += 1
+        self.request_bytes += request_bytes
         self._idle.clear()
         try:
             yield
         finally:
-            self._in_hand -= 1
-            if not self._in_hand:
-                self._idle.set()
+            self.calls -= 1
+            self.request_bytes -= request_bytes
+            self._tell_if_idle()
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Hold the place of a stream: it may be idle for hours, and takes none from the calls.
+
+        Raises:
+            StartingError, ShuttingDownError, TooManyStreamsError: the stream may not begin.
+        """
+        self._refuse_by_phase()
+        if self.streams >= self._limits.max_streams:
+            raise TooManyStreamsError(
+                f"{self.streams} streams are open; limits.max_streams is {self._limits.max_streams}",
+                retry_after=RETRY_SECONDS,
+            )
+        self.streams += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self._tell_if_idle()
 
     async def drain(self, grace: float) -> bool:
         """Let no call begin from now on; return whether those in hand ended within `grace` seconds."""
@@ -78,3 +96,28 @@ class Admission:
         except TimeoutError:
             return False
         return True
+
+    def _refuse_by_phase(self) -> None:
+        if self.phase is Phase.STARTING:
+            told = self._progress()
+            raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)
+        if self.phase is Phase.DRAINING:
+            raise shutting_down()
+
+    def _refuse_call(self, request_bytes: int) -> None:
+        if self.calls >= self._limits.max_concurrent_calls:
+            raise TooManyCallsError(
+                f"{self.calls} calls are in hand; limits.max_concurrent_calls is {self._limits.max_concurrent_calls}",
+                retry_after=RETRY_SECONDS,
+            )
+        # One that finds no other is taken, however large: coming back would not help it.
+        if self.request_bytes and self.request_bytes + request_bytes > self._limits.max_bytes_in_hand:
+            raise TooManyBytesError(
+                f"the requests in hand have {self.request_bytes} bytes and this one {request_bytes}; "
+                f"limits.max_bytes_in_hand is {self._limits.max_bytes_in_hand}",
+                retry_after=RETRY_SECONDS,
+            )
+
+    def _tell_if_idle(self) -> None:
+        if not (self.calls or self.streams):
+            self._idle.set()

@@ -29,9 +29,8 @@ class Caller:
         scope: the most that the caller may do.
         collections: those that it may do it in.
         namespace: the only one that it may touch; None: all.
-        max_calls: most calls at once, where they differ from the configuration's.
-        requests_per_second: most calls begun a second, likewise.
-        tokens_per_second: most tokens encoded a second, likewise.
+        max_calls, requests_per_second, tokens_per_second: what the entry of that key gives it, 0 for no limit; None leaves it to the
+            settings (limits.max_calls_per_key and so on).
     """
 
     key: str = ""

@@ -23,7 +23,7 @@ from vecgate_server.calls.admission import Admission
 from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
-from vecgate_server.calls.quotas import NoQuotas, Quotas
+from vecgate_server.calls.quotas import NoQuotas, Quotas, Reader
 from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
 from vecgate_server.stream_requests import StreamRequests
@@ -64,10 +64,16 @@ class Surroundings:
     tracer: CallTracer | None = None
 
     @contextmanager
-    def hold(self, call: Call) -> Iterator[None]:
+    def hold_call(self, call: Call, request: bytes) -> Iterator[None]:
         """Hold the places of a call for its duration."""
-        with self.admission.call(), self.quotas.call(call.caller, call.method):
+        with self.admission.call(len(request)), self.quotas.call(call.caller):
             yield
+
+    @contextmanager
+    def hold_stream(self, call: Call, read: Reader) -> Iterator[Reader]:
+        """Hold the places of a stream for its duration; its messages are to be read by what is given."""
+        with self.admission.stream(), self.quotas.stream(call.caller, read) as read_in_turn:
+            yield read_in_turn
 
 
 class WrappingServer:
@@ -110,7 +116,7 @@ class WrappingServer:
             call = self._begin(method, context)
             try:
                 await self._identify(call)
-                with self._around.hold(call):
+                with self._around.hold_call(call, request):
                     response = await method.behaviour(self._read(method, call, request), context)
                     content = self._checked(call, method.write(response))
             except asyncio.CancelledError:
@@ -126,10 +132,10 @@ class WrappingServer:
     def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
         async def answer(_: AsyncIterator[bytes], context: Context) -> None:
             call = self._begin(method, context)
-            requests = StreamRequests(context.read, partial(self._read, method, call), self._reads)
             try:
                 await self._identify(call)
-                with self._around.hold(call):
+                with self._around.hold_stream(call, context.read) as read:
+                    requests = StreamRequests(read, partial(self._read, method, call), self._reads)
                     await self._converse(call, method, requests, context)
             except asyncio.CancelledError:
                 call.cancelled()

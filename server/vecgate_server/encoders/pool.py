@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import NamedTuple
 
@@ -23,8 +22,10 @@ from vecgate_server.encoders.base import (
     PairScores,
     Role,
 )
+from vecgate_server.encoders.cached_rows import Answer, with_cached
 from vecgate_server.encoders.runtime import Worker
 from vecgate_server.encoders.schedule import Schedule
+from vecgate_server.encoders.token_allowance import charged
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.vector_cache import CachedVector, VectorCache, text_key
 from vecgate_server.errors import EncoderBusyError, ShuttingDownError
@@ -40,17 +41,6 @@ class Health(NamedTuple):
 
     state: ModelState
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What became of some texts; see Encoding."""
-
-    vectors: NDArray[np.float32]
-    tokens: NDArray[np.int32]
-    truncated: NDArray[np.bool_]
-    shared: NDArray[np.bool_]
-    timings: EncodeTimings
 
 
 class EncoderPool:
@@ -138,6 +128,7 @@ class EncoderPool:
 
         Raises:
             EncoderBusyError: the role's lane is full; nothing was encoded, retry_after is told.
+            KeyTokensExceededError: the caller used more tokens than it may; nothing was encoded, retry_after is told.
             ModelUnavailableError: the model broke down.
             ShuttingDownError: the pool is closed, or was closed before the answer was complete.
         """
@@ -154,7 +145,7 @@ class EncoderPool:
             lambda: self._workers[0].tokenizer.tokenize(unknown, role),
             [keys[row] for row in rest],
         )
-        encoding = _with_cached(answer, rest, cached, self.description, long_text)
+        encoding = with_cached(answer, rest, cached, self.description, long_text)
         self._texts += len(texts)
         self._reused += int(encoding.reused.sum())
         return encoding
@@ -189,15 +180,17 @@ class EncoderPool:
         long_text: LongText,
         tokenize: Callable[[], list[TokenizedText]],
         keys: Sequence[bytes | None] | None = None,
-    ) -> _Answer:
+    ) -> Answer:
         self._refuse_when_closed()
         self.calls += 1
         try:
             started = perf_counter_ns()
-            tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
-            self._refuse_when_full(sum(map(len, tokenized)), role)
-            refuses = long_text is LongText.REFUSE
-            out = [refuses and text.truncated for text in tokenized]
+            with charged(self._estimate(lengths)) as count:
+                tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
+                self._refuse_when_full(sum(map(len, tokenized)), role)
+                refuses = long_text is LongText.REFUSE
+                out = [refuses and text.truncated for text in tokenized]
+                count(sum(len(text) for text, left in zip(tokenized, out, strict=True) if not left))
             ran = await self._schedule.run(tokenized, role, [row for row, left in enumerate(out) if not left], keys)
         finally:
             self.calls -= 1
@@ -206,7 +199,7 @@ class EncoderPool:
         queue_ns = perf_counter_ns() - started - tokenize_ns - ran.encode_ns
         if lengths:
             self._wait_seconds[role].add(queue_ns / 1e9)
-        return _Answer(
+        return Answer(
             vectors=ran.vectors,
             tokens=np.array(
                 [text.counted if left else len(text) for text, left in zip(tokenized, out, strict=True)], np.int32
@@ -243,11 +236,14 @@ class EncoderPool:
 
     def _admit(self, lengths: Sequence[int], role: Role) -> int:
         """Refuse a call that does not fit, before any work is spent on it; return the tokens reserved for it."""
-        longest = self.description.max_tokens
-        estimate = sum(min(longest, 2 + length // ESTIMATED_CHARACTERS_A_TOKEN) for length in lengths)
+        estimate = self._estimate(lengths)
         self._refuse_when_full(estimate, role)
         self._estimated_tokens[role] += estimate
         return estimate
+
+    def _estimate(self, lengths: Sequence[int]) -> int:
+        longest = self.description.max_tokens
+        return sum(min(longest, 2 + length // ESTIMATED_CHARACTERS_A_TOKEN) for length in lengths)
 
     def _refuse_when_full(self, tokens: int, role: Role) -> None:
         """Refuse tokens that do not fit beside those that wait; a call that finds none waiting is always taken."""
@@ -255,8 +251,8 @@ class EncoderPool:
         if waiting and waiting + tokens > self._queue_tokens:
             self._refused_calls += 1
             raise EncoderBusyError(
-                f"{waiting} tokens wait in the {role} queue of model {self.description.name}, which takes "
-                f"{self._queue_tokens}",
+                f"{waiting} tokens wait in the {role} queue of model {self.description.name}; "
+                f"encoder.queue_tokens is {self._queue_tokens}",
                 retry_after=self._schedule.drain_seconds(waiting + tokens - self._queue_tokens, role),
             )
 
@@ -268,33 +264,3 @@ class EncoderPool:
 def _timed(tokenize: Callable[[], list[TokenizedText]]) -> tuple[list[TokenizedText], int]:
     started = perf_counter_ns()
     return tokenize(), perf_counter_ns() - started
-
-
-def _with_cached(
-    answer: _Answer,
-    rows: Sequence[int],
-    cached: dict[int, CachedVector],
-    model: ModelDescription,
-    long_text: LongText,
-) -> Encoding:
-    """Put the rows that were encoded and those that were cached together."""
-    if not cached:
-        return Encoding(answer.vectors, answer.tokens, answer.truncated, answer.shared, answer.timings)
-    count = len(rows) + len(cached)
-    encoding = Encoding(
-        vectors=np.full((count, model.dimension), np.nan, np.float32),
-        tokens=np.zeros(count, np.int32),
-        truncated=np.zeros(count, np.bool_),
-        reused=np.ones(count, np.bool_),
-        timings=answer.timings,
-    )
-    encoding.vectors[rows], encoding.tokens[rows] = answer.vectors, answer.tokens
-    encoding.truncated[rows], encoding.reused[rows] = answer.truncated, answer.shared
-    for row, entry in cached.items():
-        truncated = entry.counted > entry.tokens
-        refused = truncated and long_text is LongText.REFUSE
-        encoding.tokens[row] = entry.counted if refused else entry.tokens
-        encoding.truncated[row] = truncated
-        if not refused:
-            encoding.vectors[row] = entry.vector
-    return encoding

@@ -90,7 +90,7 @@ class CallMetrics(CallObserver, Collector):
             refused.add_metric([reason], count)
         yield refused
         for name, documentation, value in (
-            ("vecgate_calls_in_hand", "Calls under way.", self._admission.in_hand),
+            ("vecgate_calls_in_hand", "Calls under way, streams left out.", self._admission.calls),
             ("vecgate_calls_limit", "Calls that may be under way at once.", self._admission.limit),
             ("vecgate_streams_open", "UpsertStreams under way.", self._open_streams()),
         ):

@@ -122,10 +122,9 @@ class CollectionHandlers:
             created=_now(),
         )
         if request.WhichOneof("source") == "unbound":
-            most = self._limits.max_dimension
-            return replace(
-                spec, dimension=argument_rules.within(request.unbound.dimension, "unbound.dimension", 1, most)
-            )
+            most, path = self._limits.max_dimension, "unbound.dimension"
+            argument_rules.at_most(request.unbound.dimension, path, "max_dimension", most)
+            return replace(spec, dimension=argument_rules.within(request.unbound.dimension, path, 1, most))
         encoder = await named_encoder(self._models, request.model.name or None, "model.name")
         if request.model.HasField("dimensions"):
             encoder = of_dimensions(encoder, request.model.dimensions, "model.dimensions")

@@ -1,4 +1,4 @@
-"""How a stream asks a busy encoder: it asks again instead of failing."""
+"""How a stream asks an encoder that is busy, or whose tokens its caller has used up: it asks again instead of failing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from vecgate_server.encoders.base import Encoding
-from vecgate_server.errors import EncoderBusyError
+from vecgate_server.errors import EncoderBusyError, KeyTokensExceededError
 from vecgate_server.service.text_vectors import Encode
 
 LONGEST_PAUSE_SECONDS = 5.0
@@ -14,7 +14,7 @@ UNKNOWN_PAUSE_SECONDS = 1.0
 
 
 async def patiently(encode: Encode, refused: Callable[[], None]) -> Encoding:
-    """Ask the encoder until it is not full; call `refused` each time it is.
+    """Ask the encoder until it takes the texts; call `refused` each time it does not.
 
     A batch that waits here may be overtaken by smaller ones of its stream, but only until the window is full of them: their results wait
     for its own.
@@ -22,6 +22,6 @@ async def patiently(encode: Encode, refused: Callable[[], None]) -> Encoding:
     while True:
         try:
             return await encode()
-        except EncoderBusyError as busy:
+        except (EncoderBusyError, KeyTokensExceededError) as busy:
             refused()
             await asyncio.sleep(min(busy.retry_after or UNKNOWN_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))

@@ -7,6 +7,8 @@ from importlib.metadata import version
 
 from vecgate.v1 import server_info_pb2 as wire
 from vecgate_backends.contract import Capabilities
+from vecgate_server.calls.allotment import Allotment
+from vecgate_server.calls.caller import caller
 from vecgate_server.config import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
@@ -63,4 +65,8 @@ def _capabilities(capabilities: Capabilities) -> wire.Capabilities:
 
 
 def _limits(limits: LimitSettings) -> wire.Limits:
-    return wire.Limits(**limits.model_dump(include=set(wire.Limits.DESCRIPTOR.fields_by_name)))
+    told = wire.Limits(**limits.model_dump(include=set(wire.Limits.DESCRIPTOR.fields_by_name)))
+    own = Allotment.of(caller.get(), limits)
+    told.max_calls_per_key, told.max_streams_per_key = own.calls, own.streams
+    told.requests_per_second_per_key, told.tokens_per_second_per_key = own.requests_per_second, own.tokens_per_second
+    return told

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from vecgate_server.validate.vectors import read_vectors
 
 
 class QueryIntake:
-    """Checks queries when it is made; then takes encoded texts and stored vectors.
+    """Checks queries; then takes encoded texts and stored vectors.
 
     Attributes:
         faults: None or the fault of each query, in the request's order.
@@ -31,14 +33,30 @@ class QueryIntake:
     def __init__(
         self, queries: Sequence[BatchQuery], plan: SearchPlan, spec: CollectionSpec, limits: LimitSettings
     ) -> None:
+        """Begin with queries that were not looked at: check() is to come first."""
         self._queries = queries
+        self._plan = plan
+        self._spec = spec
         self._rerank = plan.rerank
         self._limits = limits
         self.faults: list[VecgateError | None] = [None] * len(queries)
         self.vectors: FloatMatrix = np.zeros((len(queries), spec.dimension), np.float32)
         self.encoded: dict[int, EncodedText] = {}
-        self._options = [self._read(row, query, plan.options) for row, query in enumerate(queries)]
-        self._take_given_vectors(spec)
+        self._options: list[SearchOptions] = []
+        self._filters: list[bytes] = []
+
+    async def check(self) -> None:
+        """Find the fault of each query, and read what is good. Filters of thousands of conditions are read one in a step of the event loop."""
+        common = _digest(self._plan.options)
+        for row, query in enumerate(self._queries):
+            options = self._read(row, query, self._plan.options)
+            self._options.append(options)
+            if options.filter is self._plan.options.filter:
+                self._filters.append(common)
+            else:
+                self._filters.append(_digest(options))
+                await asyncio.sleep(0)
+        self._take_given_vectors(self._spec)
 
     def rows(self, kind: str) -> list[int]:
         """Rows without a fault whose query is of a kind: text, vector or id."""
@@ -80,11 +98,9 @@ class QueryIntake:
 
     def groups(self) -> list[tuple[SearchOptions, list[int]]]:
         """Gather rows that can be searched in one call of the backend, since their options are the same."""
-        groups: dict[tuple[str, int], list[int]] = {}
+        groups: dict[tuple[bytes, int], list[int]] = {}
         for row in self._good():
-            options = self._options[row]
-            # By text and not by value: Eq("a", 1) and Eq("a", True) are equal to Python, and mean different things.
-            groups.setdefault((repr(options.filter), options.top_k), []).append(row)
+            groups.setdefault((self._filters[row], self._options[row].top_k), []).append(row)
         return [(self._options[rows[0]], rows) for rows in groups.values()]
 
     def _good(self) -> list[int]:
@@ -131,3 +147,8 @@ class QueryIntake:
             )
             for row, fault in zip(rows, faults, strict=True):
                 self.faults[row] = fault
+
+
+def _digest(options: SearchOptions) -> bytes:
+    """Tell filters apart: by text and not by value, since Eq("a", 1) and Eq("a", True) are equal to Python, and mean different things."""
+    return blake2b(repr(options.filter).encode(), digest_size=16).digest()

@@ -46,6 +46,7 @@ class SearchHandlers:
         clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         plan = search_plan(request.options, "options", self._limits)
+        argument_rules.text(request.query.text, "query.text", self._limits.max_text_bytes)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
         rerank_query = _rerank_query(request.query, plan)
@@ -82,7 +83,6 @@ class SearchHandlers:
     async def _encoded(
         self, text: str, located: LocatedCollection, long_text: LongText, clock: CallClock
     ) -> QueryVector:
-        argument_rules.text(text, "query.text", self._limits.max_text_bytes)
         encoder = await bound_encoder(self._models, located.spec)
         encoding = await encoder.encode([text], Role.QUERY, long_text=long_text)
         clock.encoded(encoding.timings)

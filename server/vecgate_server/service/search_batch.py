@@ -9,6 +9,7 @@ from vecgate_server.call_clock import CallClock, call_clock
 from vecgate_server.config import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
+from vecgate_server.errors import LimitExceededError
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
 from vecgate_server.service.query_intake import QueryIntake
 from vecgate_server.service.reranking import reranking
@@ -34,11 +35,13 @@ class SearchBatchHandlers:
         namespace = argument_rules.namespace(request.namespace)
         argument_rules.batch(request.queries, "queries", self._limits.max_batch)
         plan = search_plan(request.options, "options", self._limits)
+        self._refuse_too_many_matches(len(request.queries), plan)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")
 
         response = wire.SearchBatchResponse()
         intake = QueryIntake(request.queries, plan, located.spec, self._limits)
+        await intake.check()
         async with reranking(self._models, plan.rerank, clock) as reranker:
             await self._encode_texts(intake, located, plan.long_text, response, clock)
             found = await _search(intake, located, namespace, plan)
@@ -51,6 +54,14 @@ class SearchBatchHandlers:
                 response.outcomes.add(result=search_result(hits, plan, intake.encoded.get(row), ranking))
         response.timings.CopyFrom(timings_to_wire(clock))
         return response
+
+    def _refuse_too_many_matches(self, queries: int, plan: SearchPlan) -> None:
+        each, most = plan.options.top_k, self._limits.max_matches
+        if queries * each > most:
+            raise LimitExceededError.at(
+                "queries",
+                f"has {queries} queries for {each} matches each, {queries * each} together; limits.max_matches is {most}",
+            )
 
     async def _encode_texts(
         self,

@@ -86,6 +86,8 @@ class WriteHandlers:
         if not (request.set or request.remove):
             raise InvalidArgumentError.at("set", "name at least one field in set or remove")
         metadata_rules.metadata(request.set, "set", self._limits)
+        most = self._limits.max_metadata_fields
+        argument_rules.at_most(len(request.remove), "remove", "max_metadata_fields", most, what="fields")
         for position, name in enumerate(request.remove):
             path = f"remove[{position}]"
             metadata_rules.field_name(name, path)

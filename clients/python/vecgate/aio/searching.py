@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Unpack
 
 from vecgate.aio.connection import AsyncConnected
-from vecgate.batching import batch_bounds, batches
+from vecgate.batching import batches, query_bounds
 from vecgate.begun_calls import AsyncBegunCall
 from vecgate.channel import check_timeout
 from vecgate.errors import VecgateError
@@ -193,7 +193,7 @@ class AsyncSearching(AsyncConnected):
         batch_size: int | None,
         timeout: float,
     ) -> AsyncIterator[SearchResult | VecgateError]:
-        batcher = QueryBatcher(frame, batch_bounds(await self._connection.limits(), batch_size))
+        batcher = QueryBatcher(frame, query_bounds(await self._connection.limits(), batch_size, frame.options))
         under_way: deque[tuple[QueryBatch, AsyncBegunCall[search_pb2.SearchBatchResponse] | None]] = deque()
         try:
             async for batch in async_query_batches(queries, batcher):
@@ -228,7 +228,7 @@ class AsyncSearching(AsyncConnected):
         batch_size: int | None,
         timeout: float | None,
     ) -> list[search_pb2.SearchBatchResponse]:
-        bounds = batch_bounds(await self._connection.limits(), batch_size)
+        bounds = query_bounds(await self._connection.limits(), batch_size, request.options)
         responses = []
         for batch in batches(queries, lambda query: query.ByteSize(), bounds):
             del request.queries[:]

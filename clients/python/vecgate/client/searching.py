@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
-from vecgate.batching import batch_bounds, batches
+from vecgate.batching import batches, query_bounds
 from vecgate.begun_calls import BegunCall
 from vecgate.channel import check_timeout
 from vecgate.client.connection import Connected
@@ -192,7 +192,7 @@ class Searching(Connected):
         batch_size: int | None,
         timeout: float,
     ) -> Iterator[SearchResult | VecgateError]:
-        batcher = QueryBatcher(frame, batch_bounds(self._connection.limits(), batch_size))
+        batcher = QueryBatcher(frame, query_bounds(self._connection.limits(), batch_size, frame.options))
         under_way: deque[tuple[QueryBatch, BegunCall[search_pb2.SearchBatchResponse] | None]] = deque()
         try:
             for batch in query_batches(queries, batcher):
@@ -227,7 +227,7 @@ class Searching(Connected):
         batch_size: int | None,
         timeout: float | None,
     ) -> list[search_pb2.SearchBatchResponse]:
-        bounds = batch_bounds(self._connection.limits(), batch_size)
+        bounds = query_bounds(self._connection.limits(), batch_size, request.options)
         responses = []
         for batch in batches(queries, lambda query: query.ByteSize(), bounds):
             del request.queries[:]

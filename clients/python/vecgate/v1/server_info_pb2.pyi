@@ -66,7 +66,7 @@ class Capabilities(_message.Message):
     def __init__(self, metrics: _Optional[_Iterable[_Union[_collection_pb2.Metric, str]]] = ..., max_dimension: _Optional[int] = ..., index_kinds: _Optional[_Iterable[str]] = ..., durable: bool = ..., searchable_on_write: bool = ..., exact_search: bool = ..., consistency_tokens: bool = ..., filtered_writes: bool = ..., field_stats: bool = ..., encoding_stamps: bool = ..., index_updates: bool = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_message_bytes", "max_batch", "max_top_k", "max_page_size", "max_dimension", "max_metadata_fields", "max_metadata_bytes", "max_text_bytes", "max_filter_depth", "max_filter_terms")
+    __slots__ = ("max_message_bytes", "max_batch", "max_top_k", "max_page_size", "max_dimension", "max_metadata_fields", "max_metadata_bytes", "max_text_bytes", "max_filter_depth", "max_filter_terms", "max_matches", "max_calls_per_key", "max_streams_per_key", "requests_per_second_per_key", "tokens_per_second_per_key")
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_FIELD_NUMBER: _ClassVar[int]
     MAX_TOP_K_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,11 @@ class Limits(_message.Message):
     MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_FILTER_DEPTH_FIELD_NUMBER: _ClassVar[int]
     MAX_FILTER_TERMS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MATCHES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CALLS_PER_KEY_FIELD_NUMBER: _ClassVar[int]
+    MAX_STREAMS_PER_KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_PER_SECOND_PER_KEY_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_SECOND_PER_KEY_FIELD_NUMBER: _ClassVar[int]
     max_message_bytes: int
     max_batch: int
     max_top_k: int
@@ -87,4 +92,9 @@ class Limits(_message.Message):
     max_text_bytes: int
     max_filter_depth: int
     max_filter_terms: int
-    def __init__(self, max_message_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ..., max_top_k: _Optional[int] = ..., max_page_size: _Optional[int] = ..., max_dimension: _Optional[int] = ..., max_metadata_fields: _Optional[int] = ..., max_metadata_bytes: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_filter_depth: _Optional[int] = ..., max_filter_terms: _Optional[int] = ...) -> None: ...
+    max_matches: int
+    max_calls_per_key: int
+    max_streams_per_key: int
+    requests_per_second_per_key: float
+    tokens_per_second_per_key: float
+    def __init__(self, max_message_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ..., max_top_k: _Optional[int] = ..., max_page_size: _Optional[int] = ..., max_dimension: _Optional[int] = ..., max_metadata_fields: _Optional[int] = ..., max_metadata_bytes: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_filter_depth: _Optional[int] = ..., max_filter_terms: _Optional[int] = ..., max_matches: _Optional[int] = ..., max_calls_per_key: _Optional[int] = ..., max_streams_per_key: _Optional[int] = ..., requests_per_second_per_key: _Optional[float] = ..., tokens_per_second_per_key: _Optional[float] = ...) -> None: ...
