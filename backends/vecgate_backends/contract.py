@@ -287,3 +287,12 @@ class TellsFigures(Protocol):
 
     def figures(self) -> Sequence[Figure]:
         """Read them now, every few seconds and from another thread, before start() and after close() too; the same names each time."""
+
+
+@runtime_checkable
+class SharesStore(Protocol):
+    """What a backend offers besides, if several processes may serve what it keeps; one without it belongs to one process."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether any number of processes with the same options serve the same records and collections, at once and right."""

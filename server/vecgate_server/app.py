@@ -21,7 +21,7 @@ from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_serve
 from vecgate_server.calls.admission import Admission, Phase
 from vecgate_server.calls.key_quotas import KeyQuotas
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
-from vecgate_server.config import Settings
+from vecgate_server.config import ServerSettings, Settings
 from vecgate_server.config_backends import backend_options
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
@@ -30,7 +30,7 @@ from vecgate_server.encoders.base import Models
 from vecgate_server.exit_codes import FAILED
 from vecgate_server.health import STARTUP, HealthMonitor, HealthService, backend_service
 from vecgate_server.health_port import HealthPort
-from vecgate_server.listening import connection_options, listen
+from vecgate_server.listening import MAIN_SETTINGS, connection_options, listen
 from vecgate_server.model_start import models_of
 from vecgate_server.observation import Observation, Watched
 from vecgate_server.security.guarded_services import add_guarded_services
@@ -85,8 +85,7 @@ class Server:
         self._health = HealthService(services)
         self._monitor = HealthMonitor(self._health, self._directory, self._models, overall=OVERALL_HEALTH)
         self._monitoring: asyncio.Task[None] | None = None
-        port = settings.server.health_port
-        self.health_port = None if port is None else HealthPort(settings.server.health_host, port, self._health)
+        self.health_port = _health_port(settings.server, self._health)
         self._grpc: grpc.aio.Server | None = None
         self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
         watched = Watched(self._models, self._directory, self._admission, self._streams, self._health, self.protection)
@@ -96,12 +95,14 @@ class Server:
     async def start(self) -> None:
         """Listen, load models while backends are opened, then turn SERVING; on a fault, stop what was started.
 
+        One of several processes listens last: until it serves, the others get the calls.
+
         Raises:
             ConfigurationError, VecgateError: it cannot serve; the message is one sentence.
         """
         try:
-            await self.listen()
-            await self.open()
+            for step in (self.open, self.listen) if self._settings.server.shares_port else (self.listen, self.open):
+                await step()
         except BaseException:
             await self.stop(grace=0)
             raise
@@ -116,7 +117,7 @@ class Server:
         server = self._grpc = self._grpc_server()
         where = self._settings.server
         credentials = self.protection.credentials()
-        address = listen(server, where.host, where.port, "server.host and server.port", credentials)
+        address = listen(server, where.host, where.port, MAIN_SETTINGS, credentials, shared=where.shares_port)
         await server.start()
         self.protection.begin()
         self.address = address
@@ -223,8 +224,14 @@ async def serve(settings: Settings, models: Models, announce: Callable[[str], No
     Raises:
         ConfigurationError, StoreLockedError, VecgateError: it cannot serve; the message is one sentence.
     """
+    await serve_until(_stop_signals(), settings, models, announce)
+
+
+async def serve_until(
+    stopping: asyncio.Event, settings: Settings, models: Models, announce: Callable[[str], None]
+) -> None:
+    """Serve until `stopping` is set, then drain; the rest as serve()."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    stopping = _stop_signals()
     server = Server(settings, models=models)
     starting = asyncio.create_task(server.start())
     waiting = asyncio.create_task(stopping.wait())
@@ -269,6 +276,11 @@ async def _end_within(seconds: float, ending: asyncio.Task[None]) -> None:
         log.error("models or backends did not close within %g s: ending without them", CLOSING_SECONDS)
         logging.shutdown()
         os._exit(FAILED)
+
+
+def _health_port(settings: ServerSettings, health: HealthService) -> HealthPort | None:
+    port = settings.health_port
+    return None if port is None else HealthPort(settings.health_host, port, health, shared=settings.shares_port)
 
 
 def _backends(settings: Settings) -> list[ConfiguredBackend]:

@@ -25,6 +25,8 @@ from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.exit_codes import FAILED, INTERRUPTED, WRONG_USE, end
 from vecgate_server.model_start import begin_models, encoder_settings
+from vecgate_server.processes.place import ServerStartError
+from vecgate_server.processes.supervisor import supervise
 from vecgate_server.security.keys_command import keys
 from vecgate_server.store_commands import backup, verify
 from vecgate_server.telemetry import configure_logging
@@ -62,10 +64,14 @@ def serve(group_config: Path | None, config: Path | None) -> None:
 @click.pass_obj
 def check_config(group_config: Path | None, config: Path | None) -> None:
     """Print the settings that would be served, or what is wrong with them."""
-    from vecgate_server.config_backends import with_backend_defaults  # noqa: PLC0415  # serving needs it later
+    from vecgate_server.config_backends import (  # noqa: PLC0415  # serving needs it later
+        refuse_unshared_backends,
+        with_backend_defaults,
+    )
 
     try:
         settings = load_settings(config or group_config)
+        refuse_unshared_backends(settings)
         click.echo(settings_text(with_backend_defaults(settings)), nl=False)
     except ConfigurationError as fault:
         end(WRONG_USE, str(fault))
@@ -123,11 +129,16 @@ def _serve(config: Path | None) -> None:
     try:
         settings = load_settings(config)
         configure_logging(settings.telemetry)
-        models = begin_models(settings)
-        # It takes as long as a worker takes to load a model: meanwhile the workers do.
-        from vecgate_server.app import serve as serve_until_signalled  # noqa: PLC0415
+        if settings.server.workers > 1:
+            asyncio.run(supervise(settings, _announce))
+        else:
+            models = begin_models(settings)
+            # It takes as long as a worker takes to load a model: meanwhile the workers do.
+            from vecgate_server.app import serve as serve_until_signalled  # noqa: PLC0415
 
-        asyncio.run(serve_until_signalled(settings, models, _announce))
+            asyncio.run(serve_until_signalled(settings, models, _announce))
+    except ServerStartError as fault:
+        end(fault.code, str(fault))
     except InvalidSettingsError as fault:
         end(WRONG_USE, str(fault))
     except (ConfigurationError, VecgateError) as fault:

@@ -25,6 +25,7 @@ from vecgate_server.config_telemetry import TelemetrySettings
 
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
+LAST_PORT = 65_535
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)]
 
 
@@ -34,6 +35,12 @@ class ServerSettings(Section):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=50051, ge=0, le=65535, description="Port to listen on; 0 lets the system pick one.")
     allow_insecure: bool = Field(default=False, description="Listen beyond loopback although TLS or keys are missing.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve the port; more than 1 only where every backend's store is a service of its own.",
+    )
     shutdown_grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="Seconds that calls in flight get to finish on SIGTERM."
     )
@@ -155,6 +162,11 @@ class Settings(BaseSettings):
         """The backend of collections that name none."""
         return self.default_backend or next(iter(self.backends))
 
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes listen on each port."""
+        return self.workers > 1
+
     @model_validator(mode="after")
     def _refuse_open_listener(self) -> Self:
         host, lack = self.server.host, self.security.lack
@@ -171,6 +183,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"default_backend names {self.default_backend!r}, which is not among backends"
                 f"{closest(self.default_backend, self.backends)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _have_a_metrics_port_for_each_process(self) -> Self:
+        port, workers = self.telemetry.metrics_port, self.server.workers
+        if port and port + workers - 1 > LAST_PORT:
+            raise ValueError(
+                f"telemetry.metrics_port {port} leaves no port for each of server.workers: they take it and the next "
+                f"{workers - 1}; {LAST_PORT - workers + 1} is the highest that does"
             )
         return self
 

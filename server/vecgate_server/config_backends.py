@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from vecgate_backends.contract import Backend
+from vecgate_backends.contract import Backend, SharesStore
 from vecgate_backends.errors import ConfigurationError
 from vecgate_backends.registry import backend_class, backend_kinds
 from vecgate_server.config import BackendSettings, Settings
@@ -41,6 +41,26 @@ def backend_options(name: str, settings: BackendSettings) -> tuple[type[Backend]
         raise InvalidSettingsError(f"{path}.options.{where}: {fault['msg'].removeprefix('Value error, ')}") from None
     except ConfigurationError as invalid:
         raise InvalidSettingsError(f"{path}.options: {invalid}") from None
+
+
+def refuse_unshared_backends(settings: Settings) -> None:
+    """Check that several server processes can serve every backend; nothing is opened.
+
+    Raises:
+        InvalidSettingsError: one cannot; one line that names it.
+        ConfigurationError: as backend_options.
+    """
+    workers = settings.server.workers
+    if workers == 1:
+        return
+    for name, configured in settings.backends.items():
+        backend_type, options = backend_options(name, configured)
+        backend = backend_type(options)
+        if not (isinstance(backend, SharesStore) and backend.shared):
+            raise InvalidSettingsError(
+                f"server.workers: {workers} processes cannot serve backend {name!r}: what a backend of kind "
+                f"{configured.kind!r} keeps as it is configured belongs to one process; set workers: 1"
+            )
 
 
 def with_backend_defaults(settings: Settings) -> Settings:

@@ -8,7 +8,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
 from vecgate_server.health import HealthService
-from vecgate_server.listening import KEPT_ALIVE, listen
+from vecgate_server.listening import HEALTH_SETTINGS, KEPT_ALIVE, listen, sharing_option
 
 LARGEST_REQUEST_BYTES = 4_096
 """A request holds the name of a service."""
@@ -26,17 +26,19 @@ log = logging.getLogger(__name__)
 class HealthPort:
     """Listens beside the server, on the same event loop: while that is held up, neither answers, and a probe notices."""
 
-    def __init__(self, host: str, port: int, health: HealthService) -> None:
+    def __init__(self, host: str, port: int, health: HealthService, *, shared: bool) -> None:
         """Build it; nothing is opened yet.
 
         Args:
             host: where to listen.
             port: 0 lets the system pick one.
             health: answers.
+            shared: whether the port is reserved for several processes, of which this is one.
         """
         self._host = host
         self._port = port
         self._health = health
+        self._shared = shared
         self._grpc: grpc.aio.Server | None = None
         self.address = ""
 
@@ -46,9 +48,9 @@ class HealthPort:
         Raises:
             ListenError: the address is in use or not of this machine.
         """
-        server = self._grpc = grpc.aio.server(options=OPTIONS)
+        server = self._grpc = grpc.aio.server(options=(*OPTIONS, sharing_option(shared=self._shared)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        self.address = listen(server, self._host, self._port, "server.health_host and server.health_port")
+        self.address = listen(server, self._host, self._port, HEALTH_SETTINGS, shared=self._shared)
         await server.start()
         log.info("health is told on %s", self.address)
 

@@ -1,8 +1,13 @@
-"""Ports of gRPC: bound with a sentence of ours where that fails, and how connections to them are kept."""
+"""Ports of gRPC: bound with a sentence of ours where that fails, kept for several processes, and how connections to them are kept.
+
+Facts about SO_REUSEADDR and SO_REUSEPORT: socket(7) of Linux, and inet_csk_bind_conflict in its net/ipv4/inet_connection_sock.c.
+"""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import grpc.aio
@@ -10,6 +15,9 @@ import grpc.aio
 from vecgate_backends.errors import ConfigurationError
 from vecgate_server.config import LimitSettings, ServerSettings
 
+MAIN_SETTINGS = "server.host and server.port"
+HEALTH_SETTINGS = "server.health_host and server.health_port"
+"""Which settings tell the address, for the error where it cannot be listened on."""
 LARGEST_MESSAGE = 2**31 - 1
 """Bytes; what gRPC's option for it can say."""
 LEAST_PING_INTERVAL_MS = 5_000
@@ -25,8 +33,19 @@ class ListenError(ConfigurationError):
     """The address cannot be listened on."""
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it is written before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def listen(
-    server: grpc.aio.Server, host: str, port: int, settings: str, credentials: grpc.ServerCredentials | None = None
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    settings: str,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    shared: bool = False,
 ) -> str:
     """Bind an address for a server that is not started yet, and return it with the port that was bound.
 
@@ -36,21 +55,19 @@ def listen(
         port: 0 lets the system pick one.
         settings: which settings tell the address, for the error.
         credentials: for TLS; None: plain text.
+        shared: whether the address is reserved for several processes (reserved_port), of which this is one.
 
     Raises:
         ListenError: the address is in use or not of this machine.
     """
-    _refuse_taken_address(host, port, settings)
-    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    if not shared:
+        _refuse_taken_address(host, port, settings)
+    where = f"{bracketed(host)}:{port}"
     try:
-        bound = (
-            server.add_insecure_port(f"{bracketed}:{port}")
-            if credentials is None
-            else server.add_secure_port(f"{bracketed}:{port}", credentials)
-        )
+        bound = server.add_insecure_port(where) if credentials is None else server.add_secure_port(where, credentials)
     except RuntimeError:
-        raise ListenError(f"cannot listen on {bracketed}:{port}") from None
-    return f"{bracketed}:{bound}"
+        raise ListenError(f"cannot listen on {where}") from None
+    return f"{bracketed(host)}:{bound}"
 
 
 def connection_options(server: ServerSettings, limits: LimitSettings) -> list[tuple[str, int]]:
@@ -60,6 +77,7 @@ def connection_options(server: ServerSettings, limits: LimitSettings) -> list[tu
         ("grpc.max_receive_message_length", min(2 * limits.max_message_bytes, LARGEST_MESSAGE)),
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_concurrent_streams", limits.max_calls_per_connection),
+        sharing_option(shared=server.shares_port),
         *KEPT_ALIVE,
     ]
     if server.max_connection_age_seconds:
@@ -71,9 +89,15 @@ def connection_options(server: ServerSettings, limits: LimitSettings) -> list[tu
     return options
 
 
+def sharing_option(*, shared: bool) -> tuple[str, int]:
+    """Say whether several processes listen on a port, which their supervisor reserved.
+
+    Else two servers on one port would share its calls at random instead of the second one failing.
+    """
+    return "grpc.so_reuseport", int(shared)
+
+
 KEPT_ALIVE: tuple[tuple[str, int], ...] = (
-    # Two servers on one port would share its calls at random instead of the second one failing.
-    ("grpc.so_reuseport", 0),
     # Pings also between calls, in both directions.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
@@ -87,6 +111,45 @@ KEPT_ALIVE: tuple[tuple[str, int], ...] = (
 """What every port of ours has."""
 
 
+@contextmanager
+def reserved_port(host: str, port: int, settings: str) -> Iterator[int]:
+    """Keep a port of an address for processes of this user that listen with SO_REUSEPORT, and from everybody else.
+
+    SO_REUSEPORT alone would let a second server of the same user join, which would take a part of the calls unnoticed. So the address is first
+    taken as by one server that listens alone; only then is the socket, which hears nothing, marked as one to share with. Whoever
+    tries to take the address in the same way meets it, and those that listen with SO_REUSEPORT from the start do not.
+
+    Args:
+        host: the address.
+        port: of it; 0 lets the system pick one.
+        settings: which settings tell the address, for the error.
+
+    Yields:
+        The port.
+
+    Raises:
+        ListenError: another process listens there, or the address is not of this machine.
+    """
+    try:
+        reservation = _bound(host, port)
+    except OSError as fault:
+        raise _taken(host, port, settings, fault) from None
+    with reservation:
+        try:
+            if port:
+                # Two sockets that do not listen may both be bound with SO_REUSEADDR; only one of them can begin to listen.
+                reservation.listen()
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if port:
+                # It stays bound. A port that the system picked would be given back, and nobody competes for such a port.
+                reservation.shutdown(socket.SHUT_RDWR)
+        except OSError as fault:
+            raise _taken(host, port, settings, fault) from None
+        bound: int = reservation.getsockname()[1]
+        yield bound
+
+
 def _refuse_taken_address(host: str, port: int, settings: str) -> None:
     """Try the address first: gRPC tells on standard error, in its own words, why it cannot listen.
 
@@ -94,11 +157,26 @@ def _refuse_taken_address(host: str, port: int, settings: str) -> None:
         ListenError: another process listens there, or the address is not of this machine.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        with _bound(host, port):
+            pass
     except OSError as fault:
-        raise ListenError(f"cannot listen on {host}:{port}: {fault.strerror}; {settings} tell where") from None
+        raise _taken(host, port, settings, fault) from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        # Connections of the server before that are still being forgotten are no hindrance.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _taken(host: str, port: int, settings: str, fault: OSError) -> ListenError:
+    return ListenError(f"cannot listen on {host}:{port}: {fault.strerror}; {settings} tell where")

@@ -44,7 +44,7 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Hang:
-    """Answer a call not at all until the emulator stops."""
+    """Answer a call not at all until the emulator stops or releases it."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ Step = Refuse | Hang | Unapplied | None
 class QdrantEmulator:
     """A server on a free port of the loopback interface."""
 
-    def __init__(self, *, api_key: str = "", version: str = VERSION) -> None:
+    def __init__(self, *, api_key: str = "", version: str = VERSION, remember_calls: bool = True) -> None:
         self.api_key = api_key
+        self.remembers_calls = remember_calls
         self.version = version
         self.calls: list[tuple[str, Any]] = []
         self.engine = QdrantClient(":memory:")
@@ -75,6 +76,10 @@ class QdrantEmulator:
         wire.add_QdrantServicer_to_server(_Root(self), self._server)  # type: ignore[no-untyped-call]  # generated
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
+
+    def release(self) -> None:
+        """Answer the calls that hang, and let none hang from now on."""
+        self._stopping.set()
 
     def stop(self) -> None:
         """Answer no more, and let go of the port."""
@@ -137,7 +142,8 @@ class _Script(grpc.ServerInterceptor):
 
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             emulator = self._emulator
-            emulator.calls.append((method, request))
+            if emulator.remembers_calls:
+                emulator.calls.append((method, request))
             if emulator.api_key and method != "HealthCheck" and headers.get("api-key") != emulator.api_key:
                 context.abort(
                     grpc.StatusCode.UNAUTHENTICATED, "Must provide an API key or an Authorization bearer token"

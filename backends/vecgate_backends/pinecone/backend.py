@@ -71,6 +71,11 @@ class PineconeBackend:
             encoding_stamps=True,
         )
 
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may serve it: always, since a project is for everybody who has its key."""
+        return True
+
     async def start(self) -> None:
         """Open the connection. A Pinecone that cannot be reached, or refuses the key, does not end the start: it may be mended."""
         check_options(self._options)

@@ -73,6 +73,11 @@ class QdrantBackend:
             index_updates=True,
         )
 
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may serve it: a server is for everybody, the client's own engine for one."""
+        return not self._options.local
+
     async def start(self) -> None:
         """Check the options and open the directory. A server is not called yet, so that one that is down holds up nothing."""
         check_options(self._options)
