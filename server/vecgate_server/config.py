@@ -63,6 +63,11 @@ class ServerSettings(Section):
         default=30.0, ge=0, le=86_400, description="Seconds that its calls in flight get then."
     )
 
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes listen on each port."""
+        return self.workers > 1
+
 
 class LimitSettings(Section):
     """What a request may ask for; GetServerInfo tells clients, and a stream is told its window."""
@@ -161,11 +166,6 @@ class Settings(BaseSettings):
     def default_backend_name(self) -> str:
         """The backend of collections that name none."""
         return self.default_backend or next(iter(self.backends))
-
-    @property
-    def shares_port(self) -> bool:
-        """Whether several processes listen on each port."""
-        return self.workers > 1
 
     @model_validator(mode="after")
     def _refuse_open_listener(self) -> Self:

@@ -182,12 +182,12 @@ def pause_before_retry(
     """Decide whether and when to send a failed request again.
 
     A request that was refused with RetryInfo before it was looked at had no effect, so any may be sent again, not before the
-    time the server named, until the deadline. One that met UNAVAILABLE otherwise may have had its effect: it is sent again
-    only if that changes nothing, and only as often as `backoff` has pauses.
+    time the server named, until the deadline. One that met UNAVAILABLE otherwise, or was cut off, may have had its effect: it is
+    sent again only if that changes nothing, and only as often as `backoff` has pauses.
 
     Args:
         error: what the attempt met.
-        backoff: the pauses left for UNAVAILABLE.
+        backoff: the pauses left for what may have had its effect.
         repeatable: doing the request twice is the same as doing it once.
         remaining: seconds until the deadline.
 
@@ -197,7 +197,7 @@ def pause_before_retry(
     if had_no_effect(error) and error.retry_after is not None:
         # Spread out, so that the callers refused together do not come back together.
         pause: float | None = error.retry_after + next(pauses())
-    elif repeatable and error.code is grpc.StatusCode.UNAVAILABLE and not isinstance(error, TlsError):
+    elif repeatable and _was_interrupted(error):
         pause = next(backoff, None)
         if pause is not None and error.retry_after is not None:
             pause += error.retry_after
@@ -211,3 +211,14 @@ def had_no_effect(error: VecgateError) -> bool:
     return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED or (
         error.code is grpc.StatusCode.UNAVAILABLE and error.reason in UNTOUCHED_REASONS
     )
+
+
+def _was_interrupted(error: VecgateError) -> bool:
+    """Whether a request met no server, or one that went away.
+
+    gRPC answers what comes to a server while it stops with CANCELLED (https://github.com/grpc/grpc/issues/41785), and so do proxies that give up;
+    what vecgate itself answers has an id.
+    """
+    if error.code is grpc.StatusCode.CANCELLED:
+        return error.request_id is None
+    return error.code is grpc.StatusCode.UNAVAILABLE and not isinstance(error, TlsError)

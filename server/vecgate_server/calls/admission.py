@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -12,6 +13,10 @@ from vecgate_server.draining import shutting_down
 from vecgate_server.errors import StartingError, TooManyBytesError, TooManyCallsError, TooManyStreamsError
 
 RETRY_SECONDS = 1.0
+QUIET_SECONDS = 0.1
+"""Without a call: longer than the way to a caller and back."""
+MOST_NOISY_SECONDS = 0.9
+"""Less than draining.RETRY_SECONDS, after which those that were refused come back."""
 
 
 class Phase(Enum):
@@ -41,6 +46,7 @@ class Admission:
         self._limits = limits
         self._idle = asyncio.Event()
         self._idle.set()
+        self._last_arrival = -QUIET_SECONDS
 
     @property
     def limit(self) -> int:
@@ -88,16 +94,23 @@ class Admission:
             self._tell_if_idle()
 
     async def drain(self, grace: float) -> bool:
-        """Let no call begin from now on; return whether those in hand ended within `grace` seconds."""
+        """Let no call begin from now on; return whether those in hand ended within `grace` seconds.
+
+        It goes on while calls still come, for MOST_NOISY_SECONDS at most: they are refused and told when to come back, and what comes later,
+        while gRPC itself stops, gets CANCELLED (https://github.com/grpc/grpc/issues/41785), which not every call can be repeated after.
+        """
         self.phase = Phase.DRAINING
+        end = time.monotonic() + grace
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
         except TimeoutError:
             return False
+        await self._quiet(min(end, time.monotonic() + MOST_NOISY_SECONDS))
         return True
 
     def _refuse_by_phase(self) -> None:
+        self._last_arrival = time.monotonic()
         if self.phase is Phase.STARTING:
             told = self._progress()
             raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)

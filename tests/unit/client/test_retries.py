@@ -11,6 +11,7 @@ from client_methods import CALLS
 
 from vecgate import (
     AsyncClient,
+    CallCancelledError,
     Client,
     DeadlineExceededError,
     ResourceExhaustedError,
@@ -82,6 +83,9 @@ def told(kind: type[VecgateError], reason: str = "", retry_after: float | None =
         pytest.param(told(ResourceExhaustedError, "ENCODER_BUSY", 60.0), True, None, id="beyond-the-deadline"),
         pytest.param(told(TlsError, "TLS_UNTRUSTED"), True, None, id="no-trust"),
         pytest.param(told(DeadlineExceededError), True, None, id="out-of-time"),
+        pytest.param(told(CallCancelledError), True, 0.08, id="a-read-that-came-while-the-server-stopped"),
+        pytest.param(told(CallCancelledError), False, None, id="a-write-perhaps-under-way"),
+        pytest.param(CallCancelledError("by vecgate", request_id="1"), True, None, id="a-read-that-was-answered"),
     ],
 )
 def test_the_pause_before_another_attempt(error: VecgateError, repeatable: bool, shortest: float | None) -> None:

@@ -160,7 +160,8 @@ class Connection:
                 error = self.error_from(failure)
                 remaining = end - time.monotonic()
                 pause = pause_before_retry(error, backoff, repeatable=repeatable, remaining=remaining)
-                if pause is None:
+                # A client that is closed cancels its own calls.
+                if pause is None or self._closed:
                     self._doubt_limits(error)
                     raise error from failure
             begun = None
