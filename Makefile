@@ -1,6 +1,7 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-pings test-hub bench-encoder bench-faiss bench-ingest bench-telemetry build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-hub bench-encoder bench-faiss bench-ingest bench-telemetry test-rolling bench-processes build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -12,6 +13,7 @@ BENCH_ARGS ?=
 CONFORMANCE_EXAMPLES ?=
 CONFORMANCE_STEPS ?=
 KILLS ?= 200
+ROLLS ?= 10
 SYNSETS ?= 117659
 INGEST_KILLS ?= 5
 # Encoded once, then kept here.
@@ -110,6 +112,9 @@ test-interop: .venv-langchain/ready .venv-haystack/ready
 test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals and merges, and check that nothing is lost (KILLS=1000)
 	@VECGATE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest tests/e2e/test_kill.py --log-cli-level=INFO $(PYTEST_ARGS)
 
+test-rolling: $(READY) ## Replace two replicas in turn ten times while an application works, and check that it noticed nothing (ROLLS=50)
+	@VECGATE_TEST_ROLLS=$(ROLLS) $(BIN)/python -m pytest tests/e2e/test_rolling_restart.py --log-cli-level=INFO $(PYTEST_ARGS)
+
 test-ingest: $(READY) ## Index all of WordNet by one command while its server is killed five times (SYNSETS=10000 INGEST_KILLS=2)
 	@VECGATE_TEST_SYNSETS=$(SYNSETS) VECGATE_TEST_INGEST_KILLS=$(INGEST_KILLS) $(BIN)/python -m pytest tests/e2e/test_ingest.py \
 	    --log-cli-level=INFO $(PYTEST_ARGS)
@@ -137,6 +142,9 @@ bench-ingest: $(READY) ## Measure upsert_many() through a server, against a loop
 
 bench-telemetry: $(READY) ## Measure what metrics and traces cost a call
 	@$(BIN)/python -m benchmarks.telemetry $(BENCH_ARGS)
+
+bench-processes: $(READY) ## Measure two server processes against one, in front of one store
+	@$(BIN)/python -m benchmarks.processes $(BENCH_ARGS)
 
 test-hub: $(READY) ## Download the four published models and a cross-encoder, and test them (gigabytes; needs a network)
 	@VECGATE_TEST_HUB=1 $(BIN)/python -m pytest -m hub $(PYTEST_ARGS)

@@ -51,7 +51,7 @@ class Memory:
 def memory_of(root: int) -> Memory:
     """Read the memory of a process and everything below it; a process that has just ended counts nothing."""
     rss = pss = processes = 0
-    for process in _tree(root):
+    for process in tree(root):
         with suppress(FileNotFoundError, ProcessLookupError):
             fields = dict(
                 line.split(":", 1) for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
@@ -62,12 +62,13 @@ def memory_of(root: int) -> Memory:
     return Memory(rss, pss, processes)
 
 
-def _tree(root: int) -> Iterator[int]:
+def tree(root: int) -> Iterator[int]:
+    """Yield a process and everything below it."""
     yield root
     with suppress(FileNotFoundError, ProcessLookupError):
         for children in Path(f"/proc/{root}/task").glob("*/children"):
             for child in children.read_text().split():
-                yield from _tree(int(child))
+                yield from tree(int(child))
 
 
 class ServerProcess:
@@ -162,6 +163,7 @@ class ServerProcess:
 def serving(
     work: Path,
     *,
+    server: Mapping[str, Any] | None = None,
     encoder: Mapping[str, Any] | None = None,
     models: Mapping[str, Any] | None = None,
     backends: Mapping[str, Any] | None = None,
@@ -171,15 +173,15 @@ def serving(
 
     Args:
         work: where the folder is made.
-        encoder, models, backends: settings of these sections; None leaves the default.
+        server, encoder, models, backends: settings of these sections; None leaves the default.
         name: begins the folder's name.
     """
     settings: dict[str, Any] = {
-        "server": {"port": 0, "health_interval_seconds": 0.5, "shutdown_grace_seconds": 1},
+        "server": {"port": 0, "health_interval_seconds": 0.5, "shutdown_grace_seconds": 1} | dict(server or {}),
         "encoder": dict(encoder or {}),
         "models": dict(models or {}),
     }
     if backends is not None:
         settings["backends"] = dict(backends)
-    with ServerProcess(Path(mkdtemp(prefix=f"{name}-", dir=work)), settings) as server:
-        yield server
+    with ServerProcess(Path(mkdtemp(prefix=f"{name}-", dir=work)), settings) as process:
+        yield process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
@@ -30,7 +31,11 @@ MESSAGES = {
     "Search": (SearchRequest, SearchResponse),
     "SearchBatch": (SearchBatchRequest, SearchBatchResponse),
 }
-OPTIONS: list[tuple[str, Any]] = [("grpc.max_receive_message_length", -1)]
+OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", -1),
+    # Channels to one address would share a connection otherwise.
+    ("grpc.use_local_subchannel_pool", 1),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,15 @@ def batch_requests(
     ]
 
 
-def call_for(address: str, method: str, requests: Sequence[bytes], *, callers: int, seconds: float) -> Calls:
-    """Keep so many calls of a method under way for so long, after a warm-up, from another process."""
+def call_for(
+    address: str, method: str, requests: Sequence[bytes], *, callers: int, seconds: float, connections: int = 1
+) -> Calls:
+    """Keep so many calls of a method under way for so long, after a warm-up, from another process over so many connections."""
     context = get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_run, args=(address, method, list(requests), callers, seconds, there), daemon=True)
+    process = context.Process(
+        target=_run, args=(address, method, list(requests), callers, seconds, connections, there), daemon=True
+    )
     process.start()
     try:
         if not here.poll(seconds + 60):
@@ -100,26 +109,34 @@ def _vector(query: Any) -> Vector:
     return Vector(packed=query.astype("<f4").tobytes())
 
 
-def _run(address: str, method: str, requests: list[bytes], callers: int, seconds: float, pipe: Any) -> None:
+def _run(
+    address: str, method: str, requests: list[bytes], callers: int, seconds: float, connections: int, pipe: Any
+) -> None:
     try:
-        pipe.send(asyncio.run(_call(address, method, requests, callers, seconds)))
+        pipe.send(asyncio.run(_call(address, method, requests, callers, seconds, connections)))
     except Exception as error:  # noqa: BLE001  # the parent raises it
         pipe.send(RuntimeError(f"the callers broke off: {type(error).__name__}: {error}"))
 
 
-async def _call(address: str, method: str, requests: list[bytes], callers: int, seconds: float) -> Calls:
+async def _call(
+    address: str, method: str, requests: list[bytes], callers: int, seconds: float, connections: int
+) -> Calls:
     asked, answered = MESSAGES[method]
     messages = [asked.FromString(request) for request in requests]
-    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
-        ask = channel.unary_unary(
-            SERVICE + method, request_serializer=asked.SerializeToString, response_deserializer=answered.FromString
-        )
+    async with AsyncExitStack() as open_channels:
+        asks = [
+            (await open_channels.enter_async_context(grpc.aio.insecure_channel(address, options=OPTIONS))).unary_unary(
+                SERVICE + method, request_serializer=asked.SerializeToString, response_deserializer=answered.FromString
+            )
+            for _ in range(connections)
+        ]
         begin = time.perf_counter() + WARM_UP_SECONDS
         end = begin + seconds
         latencies: list[float] = []
 
         async def caller(number: int) -> None:
             at = number * 7919
+            ask = asks[number % connections]
             while (started := time.perf_counter()) < end:
                 await ask(messages[at % len(messages)])
                 at += 1

@@ -1,0 +1,1 @@
+"""What several server processes bring: rows, and what they are given."""
