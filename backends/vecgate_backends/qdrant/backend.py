@@ -135,6 +135,8 @@ class QdrantBackend:
         if stored is None:
             self._forget(name)
             raise _no_collection(name)
+        # Another call may have opened it meanwhile: forgetting what that one works with would end it.
+        known = self._open.get(name)
         if known is None or known.collection.engine.identity != stored.identity:
             self._forget(name)
             engine = Engine(self._connection, self._options, self._name(name), stored)

@@ -66,6 +66,21 @@ async def made(backend: QdrantBackend, spec: CollectionSpec = SPEC) -> Collectio
     return await backend.collection(spec.name)
 
 
+async def test_calls_that_meet_a_collection_for_the_first_time_together_all_use_it(
+    backend: QdrantBackend, start_backend: Any
+) -> None:
+    await backend.create_collection(SPEC)
+    fresh = await start_backend()
+
+    async def first_use() -> int:
+        collection = await fresh.collection(SPEC.name)
+        # The others come to it too before it is used.
+        await asyncio.sleep(0.1)
+        return await collection.count("", Everything())
+
+    assert await asyncio.gather(*(first_use() for _ in range(8))) == [0] * 8
+
+
 async def test_configured_settings_reach_qdrant(emulator: QdrantEmulator, start_backend: Any) -> None:
     backend = await start_backend(
         prefix="team-",
