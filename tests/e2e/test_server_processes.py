@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def settings(qdrant_port: int, workers: int = 2, **server: Any) -> dict[str, Any
 
 def port_of(server: Any) -> int:
     return int(server.address.rpartition(":")[2])
+
+
+def _have_served(server: Any, count: int) -> bool:
+    return bool(server.log.read_text().count(" serves\n") == count)
 
 
 def run_to_its_end(chosen: dict[str, Any], folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -85,7 +90,7 @@ def test_one_that_dies_is_replaced_and_the_client_goes_on(qdrant_port: int, star
             os.kill(killed, signal.SIGKILL)
             for _ in range(5):
                 assert [client.count("notes") for client in clients] == [0] * len(clients)
-            wait_until(lambda count=serving: server.log.read_text().count(" serves\n") == count, "no other one serves")
+            wait_until(partial(_have_served, server, serving), "no other one serves")
             assert f"(pid {killed}) was ended by SIGKILL; another one is started in" in server.log.read_text()
             assert len(server_processes(server.process.pid) - before) == 1
         assert [client.count("notes") for client in clients] == [0] * len(clients)

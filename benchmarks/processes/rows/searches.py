@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def measure(bench: Bench, *, by_text: bool) -> Measured:
     """Let both sides take turns, each with the same callers."""
     seen: dict[str, list[float]] = defaultdict(list)
     texts = package_texts(bench.data, documents=bench.scale.records, queries=QUERIES)
-    models = {} if by_text else {"preload": []}
+    models: dict[str, Any] = {} if by_text else {"preload": []}
     with ExitStack() as running:
         port = running.enter_context(qdrant_stand_in())
         servers = {

@@ -70,7 +70,7 @@ async def test_calls_that_meet_a_collection_for_the_first_time_together_all_use_
     backend: QdrantBackend, start_backend: Any
 ) -> None:
     await backend.create_collection(SPEC)
-    fresh = await start_backend()
+    fresh: QdrantBackend = await start_backend()
 
     async def first_use() -> int:
         collection = await fresh.collection(SPEC.name)
