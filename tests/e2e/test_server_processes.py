@@ -61,8 +61,11 @@ def run_to_its_end(chosen: dict[str, Any], folder: Path, *command: str) -> subpr
     )
 
 
-def test_the_processes_share_connections_and_store_and_end_together(qdrant_port: int, start_server: Any) -> None:
-    server = start_server(settings(qdrant_port))
+def test_the_processes_share_connections_and_store_and_end_together(
+    qdrant_port: int, start_server: Any, unused_tcp_port_factory: Any
+) -> None:
+    metrics_port = next(port for _ in range(100) if (port := unused_tcp_port_factory()) < 65_000)
+    server = start_server(settings(qdrant_port) | {"telemetry": {"metrics_port": metrics_port}})
     processes = server_processes(server.process.pid)
     assert len(processes) == 2
     with ExitStack() as open_clients:
@@ -75,6 +78,9 @@ def test_the_processes_share_connections_and_store_and_end_together(qdrant_port:
         assert all(shares)
         assert sum(shares) == len(clients)
         assert connections(server.process.pid, port_of(server)) == 0
+    for each in (metrics_port, metrics_port + 1):
+        with urllib.request.urlopen(f"http://127.0.0.1:{each}/metrics", timeout=10) as answer:
+            assert b"process_cpu_seconds_total" in answer.read()
     assert server.stop() == 0
     assert not any(map(is_running, processes))
 
@@ -114,8 +120,7 @@ def test_another_server_cannot_join_the_address(qdrant_port: int, start_server: 
     assert "Address already in use" in refused.stderr
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["the supervisor", "every process"])
-def test_a_signal_lets_calls_under_way_finish(to_all: bool, start_server: Any) -> None:
+def test_signals_to_every_process_let_calls_under_way_finish(start_server: Any) -> None:
     emulator = QdrantEmulator()
     server = start_server(settings(emulator.port))
     with Client(server.address) as client, ThreadPoolExecutor(1) as executor:
@@ -124,7 +129,7 @@ def test_a_signal_lets_calls_under_way_finish(to_all: bool, start_server: Any) -
         counting = executor.submit(client.count, "notes")
         wait_until(lambda: emulator.called("Count"), "the call did not get through")
         # What a terminal does at Ctrl-C, and systemd unless it is told otherwise.
-        for process in server_processes(server.process.pid) if to_all else ():
+        for process in server_processes(server.process.pid):
             os.kill(process, signal.SIGINT)
             os.kill(process, signal.SIGTERM)
         server.process.send_signal(signal.SIGTERM)
@@ -162,15 +167,6 @@ def test_processes_end_with_their_supervisor(qdrant_port: int, start_server: Any
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port_of(server)))
-
-
-def test_each_process_has_a_port_of_metrics(qdrant_port: int, start_server: Any, unused_tcp_port_factory: Any) -> None:
-    port = next(port for _ in range(100) if (port := unused_tcp_port_factory()) < 65_000)
-    server = start_server(settings(qdrant_port) | {"telemetry": {"metrics_port": port}})
-    for each in (port, port + 1):
-        with urllib.request.urlopen(f"http://127.0.0.1:{each}/metrics", timeout=10) as answer:
-            assert b"process_cpu_seconds_total" in answer.read()
-    assert server.stop() == 0
 
 
 def test_a_store_that_belongs_to_one_process_is_refused_before_anything_starts(tmp_path: Path) -> None:
