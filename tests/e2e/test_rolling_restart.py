@@ -18,7 +18,9 @@ from faults.application import Application
 from vecgate import Client
 
 ROLLS = int(os.environ.get("VECGATE_TEST_ROLLS", "1"))
-SECONDS_BETWEEN = 1.0
+SECONDS_BETWEEN = 3.0
+"""More than a client may wait before it tries a lost address again (channel.MAX_RECONNECT_MS and its jitter): a replica that serves again is of no use to those
+that do not know it, when the other one stops."""
 WORKERS = [1] if ROLLS == 1 else [1, 2]
 
 log = logging.getLogger(__name__)
