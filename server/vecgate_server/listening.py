@@ -61,7 +61,7 @@ def listen(
         ListenError: the address is in use or not of this machine.
     """
     if not shared:
-        _refuse_taken_address(host, port, settings)
+        refuse_taken_address(host, port, settings)
     where = f"{bracketed(host)}:{port}"
     try:
         bound = server.add_insecure_port(where) if credentials is None else server.add_secure_port(where, credentials)
@@ -150,7 +150,7 @@ def reserved_port(host: str, port: int, settings: str) -> Iterator[int]:
         yield bound
 
 
-def _refuse_taken_address(host: str, port: int, settings: str) -> None:
+def refuse_taken_address(host: str, port: int, settings: str) -> None:
     """Try the address first: gRPC tells on standard error, in its own words, why it cannot listen.
 
     Raises:

@@ -16,10 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from emulators.qdrant_process import qdrant_process
 from emulators.qdrant_server import Hang, QdrantEmulator
 from faults.server_processes import connections, is_running, server_processes, wait_until
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from vecgate import Client, Record
 
@@ -65,7 +68,9 @@ def test_the_processes_share_connections_and_store_and_end_together(
     qdrant_port: int, start_server: Any, unused_tcp_port_factory: Any
 ) -> None:
     metrics_port = next(port for _ in range(100) if (port := unused_tcp_port_factory()) < 65_000)
-    server = start_server(settings(qdrant_port) | {"telemetry": {"metrics_port": metrics_port}})
+    health_port = unused_tcp_port_factory()
+    configured = settings(qdrant_port, health_port=health_port) | {"telemetry": {"metrics_port": metrics_port}}
+    server = start_server(configured)
     processes = server_processes(server.process.pid)
     assert len(processes) == 2
     with ExitStack() as open_clients:
@@ -81,6 +86,9 @@ def test_the_processes_share_connections_and_store_and_end_together(
     for each in (metrics_port, metrics_port + 1):
         with urllib.request.urlopen(f"http://127.0.0.1:{each}/metrics", timeout=10) as answer:
             assert b"process_cpu_seconds_total" in answer.read()
+    with grpc.insecure_channel(f"127.0.0.1:{health_port}") as channel:
+        stub: Any = HealthStub(channel)  # its stubs lack the methods
+        assert stub.Check(HealthCheckRequest(service="startup")).status == HealthCheckResponse.SERVING
     assert server.stop() == 0
     assert not any(map(is_running, processes))
 

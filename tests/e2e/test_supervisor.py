@@ -15,9 +15,10 @@ from faults.held_worker import until
 from faults.server_processes import server_processes
 
 from vecgate_server.config import Settings
-from vecgate_server.listening import reserved_port
+from vecgate_server.listening import MAIN_SETTINGS, reserved_port
 from vecgate_server.processes import place, supervisor
 from vecgate_server.processes.place import ServerStartError
+from vecgate_server.processes.shares import SharedPorts
 from vecgate_server.processes.supervisor import Supervisor
 
 
@@ -53,8 +54,8 @@ async def supervised(metrics_port: int) -> AsyncIterator[tuple[asyncio.Task[None
         }
     )
     stopping, serving = asyncio.Event(), asyncio.Event()
-    with reserved_port("127.0.0.1", 0) as port:
-        running = asyncio.create_task(Supervisor(settings, port).run(stopping, serving.set))
+    with reserved_port("127.0.0.1", 0, MAIN_SETTINGS) as port:
+        running = asyncio.create_task(Supervisor(settings, SharedPorts(port)).run(stopping, serving.set))
         try:
             async with asyncio.timeout(60):
                 await serving.wait()

@@ -12,6 +12,7 @@ import pytest
 from vecgate_server.listening import ListenError, bracketed, refuse_taken_address, reserved_port
 
 HOST = "127.0.0.1"
+SETTINGS = "server.host and server.port"
 TOGETHER = 4
 
 
@@ -35,19 +36,19 @@ def asked(request: pytest.FixtureRequest, unused_tcp_port: int) -> int:
 
 
 def test_several_listen_on_a_reserved_port_and_nobody_else_does(asked: int) -> None:
-    with reserved_port(HOST, asked) as port:
+    with reserved_port(HOST, asked, SETTINGS) as port:
         assert port
         assert asked in {0, port}
         for _ in range(2):
-            with pytest.raises(ListenError, match="Address already in use"), reserved_port(HOST, port):
+            with pytest.raises(ListenError, match="Address already in use"), reserved_port(HOST, port, SETTINGS):
                 pass
             with pytest.raises(ListenError, match="Address already in use"):
-                refuse_taken_address(HOST, port)
+                refuse_taken_address(HOST, port, SETTINGS)
             with pytest.raises(OSError, match="Address already in use"):
                 listening(port, shared=False)
             with listening(port, shared=True), listening(port, shared=True):
                 # The refusals are the same while somebody listens.
-                with pytest.raises(ListenError), reserved_port(HOST, port):
+                with pytest.raises(ListenError), reserved_port(HOST, port, SETTINGS):
                     pass
                 with pytest.raises(OSError, match="Address already in use"):
                     listening(port, shared=False)
@@ -56,7 +57,7 @@ def test_several_listen_on_a_reserved_port_and_nobody_else_does(asked: int) -> N
 
 
 def test_the_reservation_itself_hears_nothing(asked: int) -> None:
-    with reserved_port(HOST, asked) as port:
+    with reserved_port(HOST, asked, SETTINGS) as port:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((HOST, port), timeout=5)
         with listening(port, shared=True) as listener:
@@ -75,7 +76,7 @@ def test_of_several_that_reserve_a_port_at_once_one_gets_it(unused_tcp_port: int
                 begin.wait(timeout=10)
                 with ExitStack() as held:
                     try:
-                        held.enter_context(reserved_port(HOST, unused_tcp_port))
+                        held.enter_context(reserved_port(HOST, unused_tcp_port, SETTINGS))
                     except ListenError:
                         return False
                     finally:
@@ -87,7 +88,10 @@ def test_of_several_that_reserve_a_port_at_once_one_gets_it(unused_tcp_port: int
 
 def test_an_address_of_another_machine_is_refused() -> None:
     # TEST-NET-1, RFC 5737.
-    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: "), reserved_port("192.0.2.1", 0):
+    with (
+        pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: "),
+        reserved_port("192.0.2.1", 0, SETTINGS),
+    ):
         pass
 
 

@@ -11,7 +11,7 @@ import pytest
 from vecgate_server.config import Settings
 from vecgate_server.config_backends import refuse_unshared_backends
 from vecgate_server.config_faults import InvalidSettingsError
-from vecgate_server.processes.shares import settings_of_place
+from vecgate_server.processes.shares import SharedPorts, settings_of_place
 
 
 def settings(**sections: Any) -> Settings:
@@ -20,26 +20,28 @@ def settings(**sections: Any) -> Settings:
 
 def test_processes_have_the_port_in_common_and_a_port_of_metrics_each() -> None:
     whole = settings(telemetry={"metrics_port": 9464})
-    places = [settings_of_place(whole, number, 50051) for number in range(1, 5)]
+    places = [settings_of_place(whole, number, SharedPorts(50051)) for number in range(1, 5)]
     assert [place.server.port for place in places] == [50051] * 4
     assert [place.telemetry.metrics_port for place in places] == [9464, 9465, 9466, 9467]
 
 
 @pytest.mark.parametrize("port", [None, 0])
 def test_metrics_that_are_off_or_anywhere_stay_so(port: int | None) -> None:
-    assert settings_of_place(settings(telemetry={"metrics_port": port}), 3, 1).telemetry.metrics_port == port
+    assert (
+        settings_of_place(settings(telemetry={"metrics_port": port}), 3, SharedPorts(1)).telemetry.metrics_port == port
+    )
 
 
 def test_the_cores_are_divided_unless_the_settings_say_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    assert settings_of_place(settings(), 1, 1).encoder.threads == 4
-    assert settings_of_place(settings(encoder={"workers": 2}), 1, 1).encoder.threads == 2
-    assert settings_of_place(settings(encoder={"workers": 64}), 1, 1).encoder.threads == 1
-    assert settings_of_place(settings(encoder={"threads": 7}), 1, 1).encoder.threads == 7
+    assert settings_of_place(settings(), 1, SharedPorts(1)).encoder.threads == 4
+    assert settings_of_place(settings(encoder={"workers": 2}), 1, SharedPorts(1)).encoder.threads == 2
+    assert settings_of_place(settings(encoder={"workers": 64}), 1, SharedPorts(1)).encoder.threads == 1
+    assert settings_of_place(settings(encoder={"threads": 7}), 1, SharedPorts(1)).encoder.threads == 7
 
 
 def test_settings_reach_a_process_as_they_are_whatever_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = settings_of_place(settings(), 2, 1234)
+    place = settings_of_place(settings(), 2, SharedPorts(1234))
     monkeypatch.setenv("VECGATE_SERVER__PORT", "1")
     assert pickle.loads(pickle.dumps(place)) == place
     assert place.server.port == 1234

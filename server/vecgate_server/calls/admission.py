@@ -109,6 +109,11 @@ class Admission:
         await self._quiet(min(end, time.monotonic() + MOST_NOISY_SECONDS))
         return True
 
+    async def _quiet(self, end: float) -> None:
+        """Wait until no call came for QUIET_SECONDS, up to a time of time.monotonic at most."""
+        while (pause := min(end, self._last_arrival + QUIET_SECONDS) - time.monotonic()) > 0:  # noqa: ASYNC110  # no event is no call
+            await asyncio.sleep(pause)
+
     def _refuse_by_phase(self) -> None:
         self._last_arrival = time.monotonic()
         if self.phase is Phase.STARTING:

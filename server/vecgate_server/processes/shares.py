@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from vecgate_server.config import Settings
 
 
-def settings_of_place(settings: Settings, number: int, port: int) -> Settings:
+@dataclass(frozen=True, slots=True)
+class SharedPorts:
+    """The ports that all server processes listen on.
+
+    Attributes:
+        calls: server.port. health: server.health_port; None if there is none.
+    """
+
+    calls: int
+    health: int | None = None
+
+
+def settings_of_place(settings: Settings, number: int, ports: SharedPorts) -> Settings:
     """Return the settings of one server process.
 
     Args:
         settings: of the whole server.
         number: the process's place, 1 to server.workers.
-        port: the one that all listen on.
+        ports: those that were reserved for all.
     """
-    changes: dict[str, Any] = {"server": settings.server.model_copy(update={"port": port})}
+    server = settings.server.model_copy(update={"port": ports.calls, "health_port": ports.health})
+    changes: dict[str, Any] = {"server": server}
     encoder, telemetry = settings.encoder, settings.telemetry
     if not encoder.threads:
         # Each would use every core otherwise, and wait for the others' threads in the middle of a run.

@@ -10,17 +10,18 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Never
 
-from vecgate_server.config import Settings
+from vecgate_server.config import ServerSettings, Settings
 from vecgate_server.exit_codes import FAILED
-from vecgate_server.listening import bracketed, reserved_port
+from vecgate_server.listening import HEALTH_SETTINGS, MAIN_SETTINGS, bracketed, reserved_port
 from vecgate_server.processes.place import Place, ServerStartError
-from vecgate_server.processes.shares import settings_of_place
+from vecgate_server.processes.shares import SharedPorts, settings_of_place
 
-CLOSING_SECONDS = 30.0
-"""Beyond the grace, for models and backends to be closed."""
+CLOSING_SECONDS = 35.0
+"""Beyond the grace, for models and backends to be closed; longer than a process itself gives them, which then ends with a word."""
 MOST_FAILURES = 5
 """In a row and of one place, while nobody serves: then there is nothing to wait for."""
 
@@ -30,11 +31,12 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """The server processes of one server."""
 
-    def __init__(self, settings: Settings, port: int) -> None:
-        """Start nothing yet; `port` is the one that is reserved for them."""
+    def __init__(self, settings: Settings, ports: SharedPorts) -> None:
+        """Start nothing yet; `ports` are those that are reserved for them."""
         self._grace = settings.server.shutdown_grace_seconds
         self._places = [
-            Place(number, settings_of_place(settings, number, port)) for number in range(1, settings.server.workers + 1)
+            Place(number, settings_of_place(settings, number, ports))
+            for number in range(1, settings.server.workers + 1)
         ]
 
     async def run(self, stopping: asyncio.Event, announce: Callable[[], None]) -> None:
@@ -96,8 +98,8 @@ async def supervise(settings: Settings, announce: Callable[[str], None]) -> None
     """
     stopping = asyncio.Event()
     host = settings.server.host
-    with reserved_port(host, settings.server.port) as port:
-        supervisor = Supervisor(settings, port)
+    with _reserved_ports(settings.server) as ports:
+        supervisor = Supervisor(settings, ports)
 
         def stop(signal_number: int) -> None:
             if stopping.is_set():
@@ -108,7 +110,17 @@ async def supervise(settings: Settings, announce: Callable[[str], None]) -> None
 
         for each in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(each, stop, each)
-        await supervisor.run(stopping, lambda: announce(f"{bracketed(host)}:{port}"))
+        await supervisor.run(stopping, lambda: announce(f"{bracketed(host)}:{ports.calls}"))
+
+
+@contextmanager
+def _reserved_ports(server: ServerSettings) -> Iterator[SharedPorts]:
+    with ExitStack() as reservations:
+        calls = reservations.enter_context(reserved_port(server.host, server.port, MAIN_SETTINGS))
+        health = server.health_port
+        if health is not None:
+            health = reservations.enter_context(reserved_port(server.health_host, health, HEALTH_SETTINGS))
+        yield SharedPorts(calls, health)
 
 
 async def _unless(stopping: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
