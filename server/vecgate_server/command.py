@@ -20,24 +20,18 @@ import click
 from vecgate_backends.errors import ConfigurationError, VecgateError
 from vecgate_server.config import load_settings, settings_text
 from vecgate_server.config_faults import InvalidSettingsError, closest
+from vecgate_server.config_option import config_option
 from vecgate_server.encoders.base import ModelKind
 from vecgate_server.encoders.settings import Precision
 from vecgate_server.errors import ModelUnavailableError
 from vecgate_server.exit_codes import FAILED, INTERRUPTED, WRONG_USE, end
+from vecgate_server.health_command import healthcheck
 from vecgate_server.model_start import begin_models, encoder_settings
 from vecgate_server.processes.place import ServerStartError
 from vecgate_server.processes.supervisor import supervise
 from vecgate_server.security.keys_command import keys
 from vecgate_server.store_commands import backup, verify
 from vecgate_server.telemetry import configure_logging
-
-config_option = click.option(
-    "--config",
-    "config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="YAML file with settings. Default: the documented defaults and VECGATE_... variables.",
-)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,6 +115,7 @@ def export_model(
 main.add_command(verify)
 main.add_command(backup)
 main.add_command(keys)
+main.add_command(healthcheck)
 
 
 def _serve(config: Path | None) -> None:
