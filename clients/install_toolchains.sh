@@ -9,6 +9,7 @@ while read -r sign package; do
         missing="$missing $package"
     fi
 done <<END
+/usr/share/python-wheels python3-venv
 protoc protobuf-compiler
 node nodejs
 npm npm
