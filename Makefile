@@ -108,6 +108,14 @@ test-interop: .venv-langchain/ready .venv-haystack/ready
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< --requirement $< --editable '.[$*]'
 	@touch $@
 
+# Checkov pins many packages. It reads what kubectl and the Dockerfile say.
+test-interop: .venv-checkov/ready
+.venv-checkov/ready: tests/interop/checkov-requirements.txt
+	@echo "Setting up .venv-checkov, which reads deploy/."
+	@test -x .venv-checkov/bin/python || $(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 test-kill: $(READY) ## Kill a server 200 times in the middle of writes, seals and merges, and check that nothing is lost (KILLS=1000)
 	@VECGATE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest tests/e2e/test_kill.py --log-cli-level=INFO $(PYTEST_ARGS)
 
@@ -153,4 +161,4 @@ build: $(READY) ## Build the wheel and the source distribution in dist/
 
 clean: ## Remove everything that was made here, the demo's data included
 	@for language in $(LANGUAGES); do $(MAKE) --no-print-directory --silent -C clients/$$language clean || exit 1; done
-	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .promtool .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(CHROMA) .venv-langchain .venv-haystack .venv-checkov .promtool .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
