@@ -33,6 +33,10 @@ def told_by(*command: str | Path, given: str = "") -> str:
     return done.stdout + done.stderr
 
 
+def test_prometheus_accepts_its_configuration_and_finds_the_alerts(promtool: str) -> None:
+    assert "1 rule files found" in told_by(promtool, "check", "config", REPOSITORY / "deploy/prometheus/prometheus.yml")
+
+
 def test_what_a_server_tells_is_clean(promtool: str, start_server: Any) -> None:
     server = start_server(
         {
