@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -39,6 +40,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class TextFormatter(logging.Formatter):
     """One line of text a record, with its fields, and with what names the call where there is one."""
 
@@ -51,6 +55,10 @@ class TextFormatter(logging.Formatter):
         call = " ".join(_of_the_call().values())
         record.beside = f"{told} [{call}]" if call else told
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
+        """Write the line, with control characters escaped: what a caller wrote begins no line of its own and steers no terminal."""
+        return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], super().formatMessage(record))
 
 
 def configure_logging(settings: TelemetrySettings) -> None:

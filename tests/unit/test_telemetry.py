@@ -90,3 +90,8 @@ def test_fields_of_a_record_are_those_of_the_object_and_follow_the_text() -> Non
     told.fields = {"queue_ms": 4.5, "filter": "eq"}
     assert json.loads(JsonFormatter().format(told))["queue_ms"] == 4.5
     assert TextFormatter().format(told).endswith("slow queue_ms=4.5 filter=eq")
+
+
+def test_what_a_caller_wrote_begins_no_line_of_its_own() -> None:
+    record = logging.LogRecord("a", logging.INFO, "", 0, "made by %s", ("x\nERROR\x1b[31m\u2028y",), None)
+    assert TextFormatter().format(record).endswith(r"made by x\nERROR\x1b[31m\u2028y")
