@@ -79,6 +79,32 @@ async def test_a_full_document_queue_is_told_with_a_time_to_come_back_and_querie
         assert (await stub.Upsert(UpsertRequest(collection="a", records=records))).stored_count == 8
 
 
+async def test_a_call_that_would_be_answered_after_its_deadline_is_refused_at_once(
+    worker: HeldWorker, refusal: Any
+) -> None:
+    async with serving(worker) as (server, stub):
+        # So that it is known to take 8 tokens in at least 0.2 s.
+        worker.hold()
+        first = asyncio.ensure_future(stub.Encode(encode(WORDS[0], role=ROLE_QUERY)))
+        await worker.has_entered()
+        await asyncio.sleep(0.2)
+        worker.release()
+        await first
+        worker.hold()
+        running = asyncio.ensure_future(stub.Encode(encode(WORDS[1], role=ROLE_QUERY)))
+        await worker.has_entered()
+        waiting = asyncio.ensure_future(stub.Encode(encode(*WORDS[2:4], role=ROLE_QUERY), timeout=60))
+        await until(lambda: waiting_tokens(server) >= 2 * MAX_TOKENS)
+        refused = await refusal(stub.Encode(encode(WORDS[4], role=ROLE_QUERY), timeout=0.5))
+        assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ENCODER_BUSY")
+        assert "later than the call's deadline" in refused.message
+        assert refused.retry_seconds > 0
+        patient = asyncio.ensure_future(stub.Encode(encode(WORDS[4], role=ROLE_QUERY), timeout=60))
+        await until(lambda: waiting_tokens(server) >= 3 * MAX_TOKENS)
+        worker.release()
+        await asyncio.gather(running, waiting, patient)
+
+
 async def test_callers_that_leave_or_run_out_of_time_leave_nothing_behind(worker: HeldWorker) -> None:
     async with serving(worker) as (server, stub):
         await stub.Encode(encode("warm"))

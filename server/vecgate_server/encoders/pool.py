@@ -23,15 +23,14 @@ from vecgate_server.encoders.base import (
     Role,
 )
 from vecgate_server.encoders.cached_rows import Answer, with_cached
+from vecgate_server.encoders.lane_admission import LaneAdmission
 from vecgate_server.encoders.runtime import Worker
 from vecgate_server.encoders.schedule import Schedule
 from vecgate_server.encoders.token_allowance import charged
 from vecgate_server.encoders.tokenized_text import TokenizedText
 from vecgate_server.encoders.vector_cache import CachedVector, VectorCache, text_key
-from vecgate_server.errors import EncoderBusyError, ShuttingDownError
+from vecgate_server.errors import ShuttingDownError
 
-# Word pieces of prose have 4 to 5 characters; the estimate stands until the tokens are counted.
-ESTIMATED_CHARACTERS_A_TOKEN = 4
 # One text no longer than this is tokenized in less time than the event loop takes to hand it to a thread.
 SHORT_CHARACTERS = 256
 
@@ -64,23 +63,26 @@ class EncoderPool:
         Args:
             workers: one or more, loaded, of the same model.
             micro_batch_tokens: budget of one run of the model: rows times the longest text.
-            queue_tokens: most tokens that may wait in each role's lane. A call that finds its lane empty is always
-                taken, however large, because a retry could not help it.
+            queue_tokens: most tokens that may wait in each role's lane; see LaneAdmission.
             cache: vectors of texts encoded lately; None means none.
             distributions: told how long calls wait, and how many texts run together.
         """
         self._workers = workers
-        self._queue_tokens = queue_tokens
         distributions = distributions or ModelDistributions()
         self._wait_seconds = distributions.wait_seconds
         self._schedule = Schedule(workers, micro_batch_tokens=micro_batch_tokens, run_texts=distributions.run_texts)
         self._cache = cache or VectorCache(0)
         self._cache.belong_to(self.description)
-        self._estimated_tokens = dict.fromkeys(Role, 0)
+        self._admission = LaneAdmission(
+            self._schedule,
+            model=self.description.name,
+            max_tokens=self.description.max_tokens,
+            queue_tokens=queue_tokens,
+        )
         self._tokenizers = {
             role: ThreadPoolExecutor(1, thread_name_prefix=f"tokenize {role} {self.description.name}") for role in Role
         }
-        self._texts = self._reused = self._refused_calls = self._cache_hits = self._cache_misses = 0
+        self._texts = self._reused = self._cache_hits = self._cache_misses = 0
         self._closed = False
         self.calls = 0
         """Calls in hand."""
@@ -111,7 +113,7 @@ class EncoderPool:
             tokens=self._schedule.tokens_read,
             runs=self._schedule.runs,
             run_seconds=self._schedule.run_seconds,
-            refused_calls=self._refused_calls,
+            refused_calls=self._admission.refused_calls,
             worker_restarts=sum(worker.restarts for worker in self._workers),
             waiting_tokens={role: self.waiting_tokens(role) for role in Role},
             cache_bytes=self._cache.bytes,
@@ -121,13 +123,14 @@ class EncoderPool:
 
     def waiting_tokens(self, role: Role) -> int:
         """Count the tokens that wait for the model; of texts that are not tokenized yet, an estimate."""
-        return self._schedule.waiting_tokens(role) + self._estimated_tokens[role]
+        return self._admission.waiting_tokens(role)
 
     async def encode(self, texts: Sequence[str], role: Role, *, long_text: LongText = LongText.TRUNCATE) -> Encoding:
         """Encode texts; see Encoder.encode.
 
         Raises:
-            EncoderBusyError: the role's lane is full; nothing was encoded, retry_after is told.
+            EncoderBusyError: the role's lane is full, or so full that the answer would come after the call's deadline; nothing was
+                encoded, retry_after is told.
             KeyTokensExceededError: the caller used more tokens than it may; nothing was encoded, retry_after is told.
             ModelUnavailableError: the model broke down.
             ShuttingDownError: the pool is closed, or was closed before the answer was complete.
@@ -153,13 +156,14 @@ class EncoderPool:
     async def score(self, query: str, texts: Sequence[str], *, long_text: LongText = LongText.TRUNCATE) -> PairScores:
         """Score texts against the query; see CrossEncoder.score. Raises what encode() does.
 
-        Many texts are cut into micro-batches that take turns with those of other calls.
+        But it refuses nothing for its deadline: who reranks answers in time without it. Many texts are cut into micro-batches that take turns with those of other calls.
         """
         answer = await self._answer(
             [len(query) + len(text) for text in texts],
             Role.QUERY,
             long_text,
             lambda: self._workers[0].tokenizer.tokenize_pairs(query, texts),
+            in_time=False,
         )
         self._texts += len(texts)
         return PairScores(answer.vectors[:, 0].copy(), answer.tokens, answer.truncated, answer.timings)
@@ -180,14 +184,16 @@ class EncoderPool:
         long_text: LongText,
         tokenize: Callable[[], list[TokenizedText]],
         keys: Sequence[bytes | None] | None = None,
+        *,
+        in_time: bool = True,
     ) -> Answer:
         self._refuse_when_closed()
         self.calls += 1
         try:
             started = perf_counter_ns()
-            with charged(self._estimate(lengths)) as count:
-                tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize)
-                self._refuse_when_full(sum(map(len, tokenized)), role)
+            with charged(self._admission.estimate(lengths)) as count:
+                tokenized, tokenize_ns = await self._tokenize(lengths, role, tokenize, in_time=in_time)
+                self._admission.check(sum(map(len, tokenized)), role, in_time=in_time)
                 refuses = long_text is LongText.REFUSE
                 out = [refuses and text.truncated for text in tokenized]
                 count(sum(len(text) for text, left in zip(tokenized, out, strict=True) if not left))
@@ -221,40 +227,15 @@ class EncoderPool:
                 self._cache.put(key, CachedVector(vectors[row].copy(), len(text), text.counted))
 
     async def _tokenize(
-        self, lengths: Sequence[int], role: Role, tokenize: Callable[[], list[TokenizedText]]
+        self, lengths: Sequence[int], role: Role, tokenize: Callable[[], list[TokenizedText]], *, in_time: bool
     ) -> tuple[list[TokenizedText], int]:
         """Admit and tokenize texts of these lengths in characters; return them and the nanoseconds of the work itself."""
         if not lengths:
             return [], 0
-        estimate = self._admit(lengths, role)
-        try:
+        with self._admission.reserve(lengths, role, in_time=in_time):
             if len(lengths) == 1 and lengths[0] <= SHORT_CHARACTERS:
                 return _timed(tokenize)
             return await asyncio.get_running_loop().run_in_executor(self._tokenizers[role], _timed, tokenize)
-        finally:
-            self._estimated_tokens[role] -= estimate
-
-    def _admit(self, lengths: Sequence[int], role: Role) -> int:
-        """Refuse a call that does not fit, before any work is spent on it; return the tokens reserved for it."""
-        estimate = self._estimate(lengths)
-        self._refuse_when_full(estimate, role)
-        self._estimated_tokens[role] += estimate
-        return estimate
-
-    def _estimate(self, lengths: Sequence[int]) -> int:
-        longest = self.description.max_tokens
-        return sum(min(longest, 2 + length // ESTIMATED_CHARACTERS_A_TOKEN) for length in lengths)
-
-    def _refuse_when_full(self, tokens: int, role: Role) -> None:
-        """Refuse tokens that do not fit beside those that wait; a call that finds none waiting is always taken."""
-        waiting = self.waiting_tokens(role)
-        if waiting and waiting + tokens > self._queue_tokens:
-            self._refused_calls += 1
-            raise EncoderBusyError(
-                f"{waiting} tokens wait in the {role} queue of model {self.description.name}; "
-                f"encoder.queue_tokens is {self._queue_tokens}",
-                retry_after=self._schedule.drain_seconds(waiting + tokens - self._queue_tokens, role),
-            )
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

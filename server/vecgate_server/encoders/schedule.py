@@ -89,12 +89,18 @@ class Schedule:
         return self._lanes.tokens(role)
 
     def drain_seconds(self, tokens: int, role: Role) -> float:
-        """Estimate how long so many tokens of a role take, from the rate that was seen."""
+        """Estimate after how long a caller should come back if so many tokens of a role are to run before."""
+        seconds = self.run_seconds_of(tokens, role)
+        if seconds is None:
+            return UNKNOWN_RETRY_SECONDS
+        return min(max(seconds, SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+
+    def run_seconds_of(self, tokens: int, role: Role) -> float | None:
+        """Estimate how many seconds so many tokens of a role take, from the rate that was seen; None if none was seen yet."""
         rate = self._tokens_a_second.get(role)
         if rate is None:
-            return UNKNOWN_RETRY_SECONDS
-        runners = sum(role in runner.roles for runner in self._runners)
-        return min(max(tokens / (rate * runners), SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+            return None
+        return tokens / (rate * sum(role in runner.roles for runner in self._runners))
 
     async def run(
         self,
