@@ -26,6 +26,7 @@ ExhaustedError
 ├── KeyCallsExceededError       KEY_CALLS_EXCEEDED
 ├── KeyRateExceededError        KEY_RATE_EXCEEDED
 ├── KeyTokensExceededError      KEY_TOKENS_EXCEEDED
+├── AnswersUnreadError          ANSWERS_UNREAD
 ├── RequestTooLargeError        REQUEST_TOO_LARGE
 └── ResponseTooLargeError       RESPONSE_TOO_LARGE
 UnauthenticatedError        UNAUTHENTICATED: the caller has no key, or none that counts
@@ -183,6 +184,12 @@ class KeyTokensExceededError(ExhaustedError):
     """The caller's key had models read more tokens of late than it may; retry_after says when to come back."""
 
     reason = "KEY_TOKENS_EXCEEDED"
+
+
+class AnswersUnreadError(ExhaustedError):
+    """Answers that callers do not take fill the memory kept for them; retry_after says when to come back."""
+
+    reason = "ANSWERS_UNREAD"
 
 
 class RequestTooLargeError(ExhaustedError):

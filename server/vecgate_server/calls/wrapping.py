@@ -25,6 +25,7 @@ from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
 from vecgate_server.calls.quotas import NoQuotas, Quotas, Reader
 from vecgate_server.calls.tracer import CallTracer
+from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
 from vecgate_server.stream_requests import StreamRequests
 
@@ -58,6 +59,7 @@ class Surroundings:
     """The parts that every call passes."""
 
     admission: Admission
+    answers: UnreadAnswers
     gate: Gate = field(default_factory=OpenGate)
     quotas: Quotas = field(default_factory=NoQuotas)
     observers: Sequence[CallObserver] = ()
@@ -117,8 +119,10 @@ class WrappingServer:
             try:
                 await self._identify(call)
                 with self._around.hold_call(call, request):
+                    self._around.answers.admit(call.peer)
                     response = await method.behaviour(self._read(method, call, request), context)
                     content = self._checked(call, method.write(response))
+                    self._around.answers.send(context, method.name, call.peer, len(content))
             except asyncio.CancelledError:
                 call.cancelled()
                 raise
