@@ -37,6 +37,8 @@ grpc_java_plugin protobuf-compiler-grpc-java-plugin
 /usr/share/java/perfmark-api.jar libperfmark-java
 /usr/share/java/opencensus-api.jar libopencensus-java
 /usr/share/java/geronimo-annotation-1.3-spec.jar libgeronimo-annotation-1.3-spec-java
+curl curl
+h2load nghttp2-client
 END
 
 if [ -z "$missing" ]; then
