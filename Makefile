@@ -1,6 +1,6 @@
 # vecgate: `make help` lists what can be made. Needs Python 3.11 or newer with pip and venv; everything else is installed here.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-pings test-hub bench-encoder bench-faiss bench-ingest bench-telemetry test-rolling bench-processes build clean
+.PHONY: help setup demo test conformance conformance-data matrix lint format types protos client toolchains programs promtool test-interop test-kill test-ingest test-pings test-hub bench-encoder bench-faiss bench-ingest bench-telemetry test-rolling bench-processes test-fuzz test-load build clean
 
 PYTHON ?= python3
 # On Linux outside a GPU machine: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -15,6 +15,8 @@ KILLS ?= 200
 ROLLS ?= 10
 SYNSETS ?= 117659
 INGEST_KILLS ?= 5
+MESSAGES ?= 1000000
+MINUTES ?= 20
 # Encoded once, then kept here.
 CONFORMANCE_RECORDS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vecgate/wordnet-10000.npz
 
@@ -128,6 +130,12 @@ test-ingest: $(READY) ## Index all of WordNet by one command while its server is
 
 test-pings: $(READY) ## Ping a server between calls as seldom as clients really do, for a minute; make test does it fifty times as fast
 	@VECGATE_TEST_PING_SECONDS=10 $(BIN)/python -m pytest tests/e2e/test_connection_care.py -k pings $(PYTEST_ARGS)
+test-fuzz: $(READY) ## Send a million wrong messages and frames to servers, and check that nothing breaks or stays behind (MESSAGES=200000)
+	@VECGATE_TEST_BAD_BYTES=$(MESSAGES) $(BIN)/python -m pytest tests/e2e/test_bad_messages.py tests/e2e/test_bad_frames.py \
+	    --log-cli-level=INFO $(PYTEST_ARGS)
+
+test-load: $(READY) ## Offer a server twice what it can answer for 20 minutes, beside clients that vanish, stall and cancel (MINUTES=2)
+	@VECGATE_TEST_LOAD_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/e2e/test_load.py --log-cli-level=INFO $(PYTEST_ARGS)
 
 bench-encoder: $(READY) ## Measure the encoder against SentenceTransformer (BENCH_ARGS='--quick' or '--rows bulk --json FILE')
 	@$(BIN)/python -m benchmarks.encoder $(BENCH_ARGS)

@@ -176,6 +176,7 @@ async def test_what_was_found_once_is_answered(
     calls: DirectCalls, method: str, messages: Sequence[str], reason: str
 ) -> None:
     await restore(calls)
-    ended = await calls.call(method, [bytes.fromhex(message) for message in messages])
+    with one_line_a_record():
+        ended = await calls.call(method, [bytes.fromhex(message) for message in messages])
     assert ended.reason == reason
     await answers_a_good_search(calls)
