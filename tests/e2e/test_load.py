@@ -131,6 +131,7 @@ def at_rest(server: Any, base: Held) -> Held:
     )
 
 
+@pytest.mark.skipif("VECGATE_TEST_LOAD_MINUTES" not in os.environ, reason="minutes of load: make test-load")
 @pytest.mark.model
 @pytest.mark.timeout(300 + 120 * MINUTES)
 def test_at_twice_its_capacity_a_server_answers_four_fifths_of_its_peak_and_loses_nothing(
