@@ -146,7 +146,7 @@ class Mutator:
     def _change(self, message: Message) -> None:
         """Change one field somewhere in a message."""
         place = self._chance.choice(list(_parts(message)))
-        fields: Sequence[FieldDescriptor] = list(place.DESCRIPTOR.fields)
+        fields: Sequence[Any] = list(place.DESCRIPTOR.fields)
         if place.DESCRIPTOR.name == "Filter" and self._chance.random() < 0.1:
             self._wrap(place)
         elif fields:
