@@ -130,6 +130,7 @@ test-ingest: $(READY) ## Index all of WordNet by one command while its server is
 
 test-pings: $(READY) ## Ping a server between calls as seldom as clients really do, for a minute; make test does it fifty times as fast
 	@VECGATE_TEST_PING_SECONDS=10 $(BIN)/python -m pytest tests/e2e/test_connection_care.py -k pings $(PYTEST_ARGS)
+
 test-fuzz: $(READY) ## Send a million wrong messages and frames to servers, and check that nothing breaks or stays behind (MESSAGES=200000)
 	@VECGATE_TEST_BAD_BYTES=$(MESSAGES) $(BIN)/python -m pytest tests/e2e/test_bad_messages.py tests/e2e/test_bad_frames.py \
 	    --log-cli-level=INFO $(PYTEST_ARGS)

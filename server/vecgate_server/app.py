@@ -19,8 +19,8 @@ from grpc_reflection.v1alpha import reflection
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
 from vecgate_server.calls.admission import Admission, Phase
-from vecgate_server.calls.key_quotas import KeyQuotas
 from vecgate_server.calls.departed_callers import keep_out_of_the_log
+from vecgate_server.calls.key_quotas import KeyQuotas
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
 from vecgate_server.config import ServerSettings, Settings
