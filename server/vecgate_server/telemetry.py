@@ -62,11 +62,14 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logging(settings: TelemetrySettings) -> None:
-    """Send log records to standard error as the settings say; of other people's libraries warnings only, but at debug."""
+    """Send log records to standard error as the settings say; of other people's libraries warnings only, whatever the level.
+
+    At debug some of them write what they send, headers with keys too (hpack does).
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     level = settings.log_level.upper()
-    logging.basicConfig(level="DEBUG" if level == "DEBUG" else "WARNING", handlers=[handler], force=True)
+    logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     for package in OWN_PACKAGES:
         logging.getLogger(package).setLevel(level)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -54,8 +55,12 @@ def test_a_json_record_is_an_object_on_one_line() -> None:
 
 
 @pytest.mark.usefixtures("_restored_logging")
-def test_libraries_of_others_are_heard_from_warnings_on(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(TelemetrySettings(log_level="info"))
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_libraries_of_others_are_heard_from_warnings_on(
+    level: Literal["debug", "info"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(TelemetrySettings(log_level=level))
+    logging.getLogger("somebody.else").debug("a header that holds a key")
     logging.getLogger("somebody.else").info("chatter")
     logging.getLogger("somebody.else").warning("trouble")
     logging.getLogger("vecgate_server.app").info("serving")
