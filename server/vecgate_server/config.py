@@ -6,14 +6,16 @@ given as JSON. This is the only module that reads the environment.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from vecgate_server.config_faults import InvalidSettingsError, closest, describe_fault, unknown_key
@@ -26,6 +28,10 @@ from vecgate_server.config_telemetry import TelemetrySettings
 ENVIRONMENT_PREFIX = "VECGATE_"
 NESTING = "__"
 LAST_PORT = 65_535
+SERVICE_LINKS = ("tcp://", "udp://", "sctp://")
+"""How the addresses begin that Kubernetes puts into variables."""
+OPTION = re.compile(r"backends_[a-z0-9-]+_options_\w+")
+EXAMPLE = "backends.qdrant.options.api_key"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=45)]
 
 
@@ -230,7 +236,7 @@ def load_settings(path: Path | None) -> Settings:
     except ValidationError as invalid:
         raise InvalidSettingsError(describe_fault(invalid, Settings)) from None
     except (ValueError, SettingsError) as invalid:  # pydantic-settings, for JSON it cannot read in a variable
-        raise InvalidSettingsError(" ".join(str(invalid).split())) from None
+        raise InvalidSettingsError(_broken_json() or " ".join(str(invalid).split())) from None
 
 
 def settings_text(settings: Settings) -> str:
@@ -239,18 +245,46 @@ def settings_text(settings: Settings) -> str:
 
 
 def _refuse_unknown_variables() -> None:
-    """Refuse VECGATE_X__Y whose X is no section.
+    """Refuse VECGATE_X__Y whose X is no section, and a path written with one underscore for a dot.
 
-    Variables without a double underscore are left alone unless they nearly name a setting: Kubernetes puts VECGATE_PORT and
-    VECGATE_SERVICE_HOST into every pod beside a service named "vecgate".
+    Other variables are left alone unless they nearly name a setting: Kubernetes puts VECGATE_PORT and VECGATE_SERVICE_HOST into
+    every pod beside a service named "vecgate", and VECGATE_SERVER_PORT=tcp://... beside one named "vecgate-server".
     """
     sections = list(Settings.model_fields)
-    for variable in os.environ:
+    paths = {path.replace(".", "_"): path for path in _paths(Settings)}
+    for variable, value in os.environ.items():
         if not variable.upper().startswith(ENVIRONMENT_PREFIX):
             continue
-        head, nested, _ = variable[len(ENVIRONMENT_PREFIX) :].lower().partition(NESTING)
+        name = variable[len(ENVIRONMENT_PREFIX) :].lower()
+        head, nested, _ = name.partition(NESTING)
         if head not in sections and (nested or closest(head, sections, cutoff=0.85)):
             raise InvalidSettingsError(f"environment variable {variable}: {unknown_key(head, sections)}")
+        path = paths.get(name) or (OPTION.fullmatch(name) and EXAMPLE)
+        if head not in sections and path and not value.startswith(SERVICE_LINKS):
+            raise InvalidSettingsError(
+                f"environment variable {variable}: two underscores stand for each dot, as in "
+                f"{ENVIRONMENT_PREFIX}{path.upper().replace('.', NESTING)}"
+            )
+
+
+def _broken_json() -> str:
+    """Name the variable whose JSON cannot be read, and where it breaks; not what stands in it, which may be a secret."""
+    for variable, value in os.environ.items():
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and value.lstrip()[:1] in ("{", "["):
+            try:
+                json.loads(value)
+            except ValueError as fault:
+                return f"environment variable {variable}: no valid JSON: {fault}"
+    return ""
+
+
+def _paths(section: type[BaseModel]) -> Iterator[str]:
+    """Return the paths of all keys below a section, each with dots."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{path}" for path in _paths(field.annotation))
+        else:
+            yield name
 
 
 def _is_loopback(host: str) -> bool:

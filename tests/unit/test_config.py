@@ -81,7 +81,12 @@ def test_the_first_backend_is_the_default(tmp_path: Path) -> None:
         ("VECGATE_DEFAULT_BACKND", "x", "did you mean 'default_backend'"),
         ("VECGATE_SERVER__PORT", "x", r"^server\.port: .* not 'x'$"),
         ("VECGATE_MODELS__PRELOAD", "[x", r"^models\.preload: "),
-        ("VECGATE_SERVER", "{", "server"),
+        ("VECGATE_SERVER", "{", r"^environment variable VECGATE_SERVER: no valid JSON: .* column 2"),
+        ("VECGATE_TELEMETRY__TRACES__HEADERS", '{"a": "secret"', r"TRACES__HEADERS: no valid JSON: (?!.*secret)"),
+        ("VECGATE_SECURITY_KEYS_FILE", "k", r"_KEYS_FILE: two underscores .* as in VECGATE_SECURITY__KEYS_FILE$"),
+        ("VECGATE_SECURITY_TLS_KEY", "k", r"each dot, as in VECGATE_SECURITY__TLS__KEY$"),
+        ("vecgate_server_port", "1", r"as in VECGATE_SERVER__PORT$"),
+        ("VECGATE_BACKENDS_Q_OPTIONS_API_KEY", "k", r"as in VECGATE_BACKENDS__QDRANT__OPTIONS__API_KEY$"),
     ],
 )
 def test_a_wrong_variable_is_refused(variable: str, value: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +97,8 @@ def test_a_wrong_variable_is_refused(variable: str, value: str, fault: str, monk
 
 
 @pytest.mark.parametrize(
-    "variable", ["VECGATE_PORT", "VECGATE_SERVICE_HOST", "VECGATE_PORT_50051_TCP", "VECGATE_TARGET"]
+    "variable",
+    ["VECGATE_PORT", "VECGATE_SERVICE_HOST", "VECGATE_PORT_50051_TCP", "VECGATE_TARGET", "VECGATE_SERVER_PORT"],
 )
 def test_a_variable_of_others_is_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "tcp://10.0.0.1:50051")
