@@ -17,7 +17,7 @@ from vecgate_backends.errors import ConfigurationError
 from vecgate_server.config import load_settings
 from vecgate_server.config_faults import InvalidSettingsError, describe_fault
 from vecgate_server.exit_codes import FAILED, WRONG_USE, end
-from vecgate_server.security.api_key import hash_of, new_key
+from vecgate_server.security.api_key import KEY, hash_of, new_key
 from vecgate_server.security.file_replacement import alone
 from vecgate_server.security.keys_file import Entries, KeyEntry, KeysFileError, read_keys, write_keys
 
@@ -30,6 +30,11 @@ OPTIONS = {
     "max_calls": "--max-calls",
     "requests_per_second": "--requests-per-second",
     "tokens_per_second": "--tokens-per-second",
+}
+OWN_LIMITS = {
+    "max_calls": "calls at once",
+    "requests_per_second": "requests a second",
+    "tokens_per_second": "tokens a second",
 }
 
 file_option = click.option(
@@ -110,8 +115,12 @@ def list_keys(context: click.Context, file: Path | None, config: Path | None, as
 @click.argument("identifiers", nargs=-1, required=True, metavar="ID...")
 @click.pass_context
 def revoke(context: click.Context, file: Path | None, config: Path | None, identifiers: tuple[str, ...]) -> None:
-    """End keys for good: every server refuses them once it has read the file again. Their entries stay, so that logs can be read."""
+    """End keys for good: every server refuses them once it has read the file again. Their entries stay, so that logs can be read.
+
+    An ID is what `list` shows, or a whole key, of which only the id is shown again.
+    """
     path = _path(context, file, config)
+    identifiers = tuple(whole["id"] if (whole := KEY.fullmatch(each)) else each for each in identifiers)
     with _changing(path) as entries:
         if unknown := [each for each in identifiers if each not in entries]:
             end(WRONG_USE, f"{path} has no key {', '.join(map(repr, unknown))}; `vecgate-server keys list` tells ids")
@@ -169,7 +178,9 @@ def _moment(written: str) -> datetime:
 
 def _rights(entry: KeyEntry) -> str:
     where = "all collections" if entry.collections == ("*",) else f"collections {', '.join(entry.collections)}"
-    return f"{entry.scope}, {where}" + (f", namespace {entry.namespace!r}" if entry.namespace is not None else "")
+    namespace = f", namespace {entry.namespace!r}" if entry.namespace is not None else ""
+    own = ((what, getattr(entry, name)) for name, what in OWN_LIMITS.items())
+    return f"{entry.scope}, {where}{namespace}" + "".join(f", {limit:g} {what}" for what, limit in own if limit)
 
 
 def _in_options(fault: str) -> str:

@@ -67,6 +67,11 @@ def test_all_rights_are_written_and_read_back(file: Path) -> None:
     words = ["--collection", "docs", "--collection", "team-*", "--namespace", "", "--expires", "90d"]
     words += ["--max-calls", "3", "--requests-per-second", "1.5", "--tokens-per-second", "1000"]
     assert keys("create", "--file", str(file), "--scope", "read", *words).exit_code == 0
+    listed = keys("list", "--file", str(file)).stdout
+    assert (
+        "read, collections docs, team-*, namespace '', 3 calls at once, 1.5 requests a second, 1000 tokens a second"
+        in listed
+    )
     (entry,) = read_keys(file).values()
     caller = entry.caller()
     assert ("docs" in caller.collections, "team-red" in caller.collections, "other" in caller.collections) == (
@@ -98,6 +103,14 @@ def test_a_revoked_key_keeps_its_entry(file: Path) -> None:
     assert read_keys(file) == before
     keys("revoke", "--file", str(file), revoked)
     assert read_keys(file) == before
+
+
+def test_a_key_is_revoked_by_the_whole_of_it_too_and_never_printed_again(file: Path) -> None:
+    lost, other = (keys("create", "--file", str(file), "--scope", "read").stdout.strip() for _ in range(2))
+    assert keys("revoke", "--file", str(file), lost).stdout == f"revoked: {key_id(lost)}\n"
+    assert [entry.state for entry in read_keys(file).values()] == ["revoked", "active"]
+    unknown = keys("revoke", "--file", str(file), f"vg_{'0' * 16}{other[19:]}")
+    assert (unknown.exit_code, other[20:] in unknown.output) == (2, False)
 
 
 def test_json_is_written_where_the_name_says_so(tmp_path: Path) -> None:
