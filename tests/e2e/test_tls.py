@@ -180,6 +180,14 @@ WRONG: dict[str, tuple[Callable[[TlsFolder], object], str]] = {
         ),
         "certificate: expired at 2021-01-01",
     ),
+    "a certificate of the future": (
+        lambda tls: tls.write(
+            tls.authority.issue_cert(
+                "a", not_before=datetime(2100, 1, 1, tzinfo=UTC), not_after=datetime(2101, 1, 1, tzinfo=UTC)
+            )
+        ),
+        "certificate: not valid before 2100-01-01",
+    ),
     "a damaged certificate": (
         lambda tls: (tls.folder / "tls.crt").write_text("-----BEGIN CERTIFICATE-----\nSECRET"),
         "certificate: holds no certificate",

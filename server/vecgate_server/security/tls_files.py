@@ -48,7 +48,7 @@ def check_tls_files(files: TlsFiles) -> datetime:
     """Check that a client can be served with them, and return when the certificate expires.
 
     Raises:
-        TlsFilesError: one is damaged or expired, or the key is another certificate's, as it is while somebody replaces them one by one.
+        TlsFilesError: one is damaged, expired or not valid yet, or the key is another certificate's, as it is while somebody replaces them one by one.
     """
     certificate = _certificates(files.certificate, "certificate")[0]
     key = _private_key(files.key)
@@ -59,7 +59,11 @@ def check_tls_files(files: TlsFiles) -> datetime:
         )
     if not (isinstance(key, rsa.RSAPrivateKey) or (isinstance(key, ec.EllipticCurvePrivateKey) and _served(key))):
         raise TlsFilesError("security.tls.key: gRPC serves keys of RSA and of ECDSA on P-256 or P-384 alone")
-    expires = certificate.not_valid_after_utc
+    begins, expires = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if begins > datetime.now(UTC):
+        raise TlsFilesError(
+            f"security.tls.certificate: not valid before {begins.isoformat()}: clients refuse it until then; is the clock right?"
+        )
     if expires <= datetime.now(UTC):
         raise TlsFilesError(f"security.tls.certificate: expired at {expires.isoformat()}; renew it")
     if files.client_ca is not None:
