@@ -15,6 +15,15 @@ from vecgate_backends.errors import ConfigurationError
 SECRETS_IN = {"backends"}
 """Sections where a secret may stand, also in a wrong place: of what is wrong there only the path is told."""
 
+OF_TYPES = {
+    "dict_type": "must hold keys and values",
+    "model_type": "must hold keys and values",
+    "model_attributes_type": "must hold keys and values",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+}
+"""Sentences in the place of those that speak of Python's types."""
+
 
 class InvalidSettingsError(ConfigurationError):
     """The file or the environment holds a wrong key or value; the message is one line with its path."""
@@ -52,7 +61,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel], *, secret: bool) -> s
     if fault["type"] == "extra_forbidden":
         *parents, key = fault["loc"]
         return unknown_key(str(key), _keys_at(parents, model))
-    sentence = fault["msg"].removeprefix("Value error, ")
+    sentence = OF_TYPES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     sentence = sentence[:1].lower() + sentence[1:]
     if secret or SECRETS_IN & set(fault["loc"][:1]):
         return sentence

@@ -48,8 +48,11 @@ class SecuritySettings(Section):
     @property
     def lack(self) -> str:
         """What an address that others reach would need; "" if it has all."""
+        lacks = []
         if self.tls.certificate is None:
-            return "security.tls is not set, so that all is sent in plain text, API keys too"
+            lacks.append("security.tls is not set, so that all is sent in plain text, API keys too")
         if self.keys_file is None and self.tls.client_ca is None:
-            return "neither security.keys_file nor security.tls.client_ca is set, so that everybody may read and delete everything"
-        return ""
+            lacks.append(
+                "neither security.keys_file nor security.tls.client_ca is set, so that everybody may read and delete everything"
+            )
+        return ", and ".join(lacks)

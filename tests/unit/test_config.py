@@ -80,7 +80,8 @@ def test_the_first_backend_is_the_default(tmp_path: Path) -> None:
         ("VECGATE_SERVR__PORT", "1", r"VECGATE_SERVR__PORT: unknown key 'servr'; did you mean 'server'\?$"),
         ("VECGATE_DEFAULT_BACKND", "x", "did you mean 'default_backend'"),
         ("VECGATE_SERVER__PORT", "x", r"^server\.port: .* not 'x'$"),
-        ("VECGATE_MODELS__PRELOAD", "[x", r"^models\.preload: "),
+        ("VECGATE_MODELS__PRELOAD", "[x", r"^models\.preload: must be a list, not '\[x'$"),
+        ("VECGATE_SECURITY__TLS", "true", r"^security\.tls: must hold keys and values, not True$"),
         ("VECGATE_SERVER", "{", r"^environment variable VECGATE_SERVER: no valid JSON: .* column 2"),
         ("VECGATE_TELEMETRY__TRACES__HEADERS", '{"a": "secret"', r"TRACES__HEADERS: no valid JSON: (?!.*secret)"),
         ("VECGATE_SECURITY_KEYS_FILE", "k", r"_KEYS_FILE: two underscores .* as in VECGATE_SECURITY__KEYS_FILE$"),
@@ -118,7 +119,7 @@ MTLS = "tls: {certificate: c.pem, key: k.pem, client_ca: ca.pem}"
 @pytest.mark.parametrize(
     ("security", "lack"),
     [
-        ("", "security.tls is not set"),
+        ("", "security.tls is not set.*neither security.keys_file nor security.tls.client_ca is set"),
         ("keys_file: keys.yaml", "security.tls is not set"),
         (TLS, "neither security.keys_file nor security.tls.client_ca is set"),
     ],

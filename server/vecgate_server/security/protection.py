@@ -90,10 +90,13 @@ class Protection:
         if path is None:
             return None
         from vecgate_server.security.key_ring import KeyRing  # noqa: PLC0415
-        from vecgate_server.security.keys_file import parse_keys, read_content  # noqa: PLC0415
+        from vecgate_server.security.keys_file import KeysFileError, parse_keys, read_content  # noqa: PLC0415
 
-        content = read_content(path)
-        ring = KeyRing(parse_keys(content, path))
+        try:
+            content = read_content(path)
+            ring = KeyRing(parse_keys(content, path))
+        except KeysFileError as fault:
+            raise KeysFileError(f"security.keys_file: {fault}") from None
         _tell_exposure(path)
         self._watched.append(
             WatchedFiles(
