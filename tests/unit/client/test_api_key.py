@@ -156,6 +156,8 @@ def test_the_command_line_says_what_to_do_in_one_line(start: Start, authority: t
     untrusted = run_cli("count", "-c", "docs", "-t", target, "--tls")
     assert (untrusted.returncode, untrusted.stderr.count("\n")) == (1, 1)
     assert untrusted.stderr.endswith("(TLS_UNTRUSTED); --tls-ca gives the CA\n")
+    plain = run_cli("count", "-c", "docs", "-t", target)
+    assert plain.stderr.endswith("(UNAVAILABLE); --tls does so, or --tls-ca with a CA of your own\n")
     lost = run_cli("count", "-c", "docs", "-t", "example.org:1", VECGATE_API_KEY=KEY)
     assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)
     assert "plain text" in lost.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vecgate.errors import VecgateError
+from vecgate.handshakes import DROPPED_HINTS
 
 EXIT_SERVER = 1
 EXIT_INPUT = 2
@@ -32,6 +33,12 @@ HINTS = {
 }
 """Machine reason of an error → what to do about it."""
 
+HANG_UP_HINTS = {
+    DROPPED_HINTS[False]: "--tls does so, or --tls-ca with a CA of your own",
+    DROPPED_HINTS[True]: HINTS["TLS_REFUSED"],
+}
+"""What the message of a connection that was hung up supposes → the options for that; a server is there, so none need be started."""
+
 
 class InputFault(click.ClickException):
     """Input that cannot be used: a file, a line, a combination of options. One sentence, and maybe a hint."""
@@ -53,7 +60,7 @@ def fault_line(failure: Exception) -> str | None:
     """Return the line for a failure, or None for one that is a fault of this program."""
     match failure:
         case VecgateError():
-            return _line(str(failure), HINTS.get(failure.reason, ""), *_notes(failure))
+            return _line(str(failure), _hint(failure), *_notes(failure))
         case InputFault():
             return _line(failure.message, failure.hint, *_notes(failure))
         case click.ClickException():
@@ -69,6 +76,11 @@ def exit_status(failure: Exception) -> int:
     if isinstance(failure, VecgateError):
         return EXIT_SERVER
     return EXIT_INTERRUPTED if isinstance(failure, Interrupted) else EXIT_INPUT
+
+
+def _hint(failure: VecgateError) -> str:
+    hang_ups = (hint for supposed, hint in HANG_UP_HINTS.items() if supposed in str(failure))
+    return next(hang_ups, HINTS.get(failure.reason, ""))
 
 
 def _notes(failure: Exception) -> list[str]:
