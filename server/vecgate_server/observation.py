@@ -70,7 +70,11 @@ class Observation:
                 calls,
                 ModelCollector(watched.models, queue_tokens=settings.encoder.queue_tokens),
                 BackendCollector(watched.directory.backends),
-                ServerCollector(lambda: watched.health.serving, lambda: watched.protection.certificate_expiry),
+                ServerCollector(
+                    lambda: watched.health.serving,
+                    lambda: watched.protection.certificate_expiry,
+                    lambda: watched.protection.files_usable,
+                ),
                 self._lag,
             ]
             self.metrics = MetricsEndpoint(telemetry.metrics_host, telemetry.metrics_port, collectors)

@@ -14,7 +14,7 @@ import grpc.aio
 import pytest
 import trustme
 from monitoring.expressions import OF_PROMETHEUS, alerts, dashboard, expressions, named
-from monitoring.scrape import OPEN_METRICS, TLS_EXPIRY, Scrape, scrape
+from monitoring.scrape import FILES_USABLE, OPEN_METRICS, TLS_EXPIRY, Scrape, scrape
 from secured.serving import TlsFolder
 
 from vecgate.v1 import service_pb2
@@ -177,7 +177,9 @@ async def test_health_is_told_by_service_and_by_backend(watched: Watched) -> Non
     assert told.value("vecgate_backend_healthy", backend="memory") == 1
 
 
-async def test_a_server_with_tls_tells_until_when_its_certificate_is_valid(tmp_path: Path) -> None:
+async def test_a_server_with_tls_tells_until_when_its_certificate_is_valid_and_whether_a_new_one_can_be_used(
+    tmp_path: Path,
+) -> None:
     expires = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC)
     authority = trustme.CA()
     tls = TlsFolder(tmp_path, authority, asks=False)
@@ -186,13 +188,20 @@ async def test_a_server_with_tls_tells_until_when_its_certificate_is_valid(tmp_p
         "server": {"port": 0},
         "backends": {"memory": {"kind": "memory"}},
         "models": {"preload": []},
-        "security": {"tls": tls.settings},
+        "security": {"tls": tls.settings, "reload_seconds": 0.02},
         "telemetry": {"metrics_port": 0},
     }
     async with Server(Settings.model_validate(settings)) as server:
         assert server.metrics
-        told = await asyncio.to_thread(scrape, f"http://{server.metrics.address}/metrics")
-    assert told.value(TLS_EXPIRY) == expires.timestamp()
+        address = f"http://{server.metrics.address}/metrics"
+        told = await asyncio.to_thread(scrape, address)
+        assert (told.value(TLS_EXPIRY), told.value(FILES_USABLE, setting="security.tls")) == (expires.timestamp(), 1)
+        file = tmp_path / "tls.crt"
+        for content, usable in ((b"damaged", 0), (file.read_bytes(), 1)):
+            file.write_bytes(content)
+            async with asyncio.timeout(10):
+                while told.value(FILES_USABLE, setting="security.tls") != usable:
+                    told = await asyncio.to_thread(scrape, address)
 
 
 async def test_the_lag_of_the_event_loop_is_looked_at(watched: Watched) -> None:
@@ -217,12 +226,13 @@ async def test_the_document_names_every_metric_with_its_labels_and_no_other(watc
         for family in told.families.values()
         if family.name.startswith("vecgate_")
     }
-    assert documented == expected | {TLS_EXPIRY: ("gauge", frozenset())}
+    of_security = {TLS_EXPIRY: ("gauge", frozenset()), FILES_USABLE: ("gauge", frozenset({"setting"}))}
+    assert documented == expected | of_security
 
 
 async def test_each_metric_and_label_that_the_dashboard_and_the_alerts_ask_for_exists(watched: Watched) -> None:
     # Prometheus makes the first itself; there is a certificate only with TLS.
-    labels = (await watched.scrape()).labels() | {"up": set(), TLS_EXPIRY: set()}
+    labels = (await watched.scrape()).labels() | {"up": set(), TLS_EXPIRY: set(), FILES_USABLE: {"setting"}}
     asked = {where: named(expression) for where, expression in expressions().items()}
     assert all(asked.values())
     missing = [

@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 OPEN_METRICS = "application/openmetrics-text"
 TLS_EXPIRY = "vecgate_tls_certificate_expiry_timestamp_seconds"
 """Told where there is a certificate."""
+FILES_USABLE = "vecgate_security_files_usable"
+"""Told where there are files of security."""
 
 
 @dataclass(frozen=True)

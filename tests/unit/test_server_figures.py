@@ -52,6 +52,13 @@ def test_the_end_of_the_certificate_is_told_where_there_is_one() -> None:
     assert not any(name in line for line in lines(ServerCollector(dict)))
 
 
+def test_files_that_changed_and_cannot_be_used_are_told_where_there_are_some() -> None:
+    told = lines(ServerCollector(dict, files_usable=lambda: {"security.tls": True, "security.keys_file": False}))
+    assert 'vecgate_security_files_usable{setting="security.tls"} 1.0' in told
+    assert 'vecgate_security_files_usable{setting="security.keys_file"} 0.0' in told
+    assert not any("files_usable" in line for line in lines(ServerCollector(dict)))
+
+
 def test_what_backends_of_one_kind_tell_is_one_metric(caplog: pytest.LogCaptureFixture) -> None:
     told = lines(BackendCollector([configured("one", Telling), configured("two", Telling), configured("bad", Broken)]))
     assert told.count("# TYPE vecgate_old_shelf_shelves gauge") == 1

@@ -43,18 +43,23 @@ class EventLoopLag(Collector):
 
 
 class ServerCollector(Collector):
-    """Version, health by service, and until when the certificate is valid."""
+    """Version, health by service, until when the certificate is valid, and whether changed files are in use."""
 
     def __init__(
-        self, serving: Callable[[], Mapping[str, bool]], certificate_expiry: Callable[[], float | None] | None = None
+        self,
+        serving: Callable[[], Mapping[str, bool]],
+        certificate_expiry: Callable[[], float | None] | None = None,
+        files_usable: Callable[[], Mapping[str, bool]] | None = None,
     ) -> None:
         """Read nothing yet.
 
         Args:
             serving: tells whether each service of grpc.health.v1 is SERVING.
             certificate_expiry: tells when the certificate expires, in seconds since the epoch; None where there is none.
+            files_usable: tells whether what lies in the files of each setting of security is used.
         """
         self._serving = serving
+        self._files_usable = files_usable or dict
         self._certificate_expiry = certificate_expiry or (lambda: None)
 
     @override
@@ -72,6 +77,19 @@ class ServerCollector(Collector):
                 backends.add_metric([service.removeprefix(BACKEND_PREFIX)], serving)
         yield health
         yield backends
+        yield from self._security()
+
+    def _security(self) -> Iterator[Metric]:
+        usable = self._files_usable()
+        if usable:
+            files = GaugeMetricFamily(
+                "vecgate_security_files_usable",
+                "1 if what lies in the files of a setting is used, 0 if they changed and cannot be.",
+                labels=["setting"],
+            )
+            for setting, used in usable.items():
+                files.add_metric([setting], used)
+            yield files
         expiry = self._certificate_expiry()
         if expiry is not None:
             yield GaugeMetricFamily(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,11 @@ class Protection:
     def certificate_expiry(self) -> float | None:
         """When the certificate that is served expires, in seconds since 1970; None without TLS."""
         return None if self._certificate is None else self._certificate.expires.timestamp()
+
+    @property
+    def files_usable(self) -> Mapping[str, bool]:
+        """Whether what lies in the files of each setting is used; False: they changed and cannot be, so that the old is."""
+        return {each.what: each.usable for each in self._watched}
 
     def credentials(self) -> grpc.ServerCredentials | None:
         """Return the credentials of a port; None for plain text."""

@@ -47,6 +47,16 @@ class WatchedFiles(Generic[Content, Meaning]):
         self._fault = ""
         self._told = False
 
+    @property
+    def what(self) -> str:
+        """What the log calls them: the setting that names them."""
+        return self._what
+
+    @property
+    def usable(self) -> bool:
+        """Whether what lies there can be used, and so is."""
+        return not self._told
+
     async def look(self) -> None:
         """Read the files, and take what they hold if that is new; what cannot be used is told once and changes nothing."""
         try:
