@@ -60,6 +60,16 @@ def test_an_image_holds_nothing_of_what_built_it(name: str) -> None:
     assert "torch" not in json.dumps([rest for word, rest in stage("packages") if word == "RUN"])
 
 
+@pytest.mark.parametrize("packages", ["packages", "gpu-packages"])
+def test_an_image_has_what_any_backend_and_traces_need(packages: str) -> None:
+    (installed,) = [
+        found[1].split(",")
+        for word, rest in stage(packages)
+        if word == "RUN" and "VIRTUAL_ENV/bin/python" in rest and (found := re.search(r"\$1\[([\w,]+)\]", rest))
+    ]
+    assert {"faiss", "qdrant", "pinecone", "telemetry"} < set(installed)
+
+
 def test_paths_in_commands_are_variables() -> None:
     # build_without_engine.py rewrites variables and nothing else.
     commands = "\n".join(rest for word, rest in STEPS if word == "RUN")
