@@ -59,9 +59,9 @@ def main(arguments: Sequence[str]) -> None:
     _log_to_server(control, job)
     runtime = _load(job)
     if isinstance(runtime, NotLoaded):
-        control.send(runtime)
+        _tell(control, runtime)
         return
-    control.send(Loaded(runtime.description, runtime.tokenizer, runtime.concurrent, resident_bytes()))
+    _tell(control, Loaded(runtime.description, runtime.tokenizer, runtime.concurrent, resident_bytes()))
     turn = nullcontext() if runtime.concurrent else Lock()
     Thread(target=_serve, args=(documents, Role.DOCUMENT, runtime, turn), daemon=True).start()
     _serve(queries, Role.QUERY, runtime, turn)
@@ -85,6 +85,14 @@ def _log_to_server(control: Control, job: Job) -> None:
     # The server gives records their form.
     logging.basicConfig(level=job.others_log_level, handlers=[_ServerHandler(control)], format="%(message)s")
     logging.getLogger(OWN_PACKAGE).setLevel(job.log_level)
+
+
+def _tell(control: Control, message: Loaded | NotLoaded) -> None:
+    try:
+        control.send(message)
+    except OSError:
+        # The server ended while the model was loaded, and said why; a traceback of ours would stand below it.
+        os._exit(0)
 
 
 def _end_with_server(control: Control) -> None:
