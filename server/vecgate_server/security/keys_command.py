@@ -180,7 +180,7 @@ def _rights(entry: KeyEntry) -> str:
     where = "all collections" if entry.collections == ("*",) else f"collections {', '.join(entry.collections)}"
     namespace = f", namespace {entry.namespace!r}" if entry.namespace is not None else ""
     own = ((what, getattr(entry, name)) for name, what in OWN_LIMITS.items())
-    return f"{entry.scope}, {where}{namespace}" + "".join(f", {limit:g} {what}" for what, limit in own if limit)
+    return f"{entry.scope}, {where}{namespace}" + "".join(f", {limit:.15g} {what}" for what, limit in own if limit)
 
 
 def _in_options(fault: str) -> str:

@@ -65,11 +65,11 @@ def test_a_file_that_is_a_link_is_written_where_it_lies(file: Path, tmp_path: Pa
 
 def test_all_rights_are_written_and_read_back(file: Path) -> None:
     words = ["--collection", "docs", "--collection", "team-*", "--namespace", "", "--expires", "90d"]
-    words += ["--max-calls", "3", "--requests-per-second", "1.5", "--tokens-per-second", "1000"]
+    words += ["--max-calls", "3", "--requests-per-second", "1.5", "--tokens-per-second", "2000000"]
     assert keys("create", "--file", str(file), "--scope", "read", *words).exit_code == 0
     listed = keys("list", "--file", str(file)).stdout
     assert (
-        "read, collections docs, team-*, namespace '', 3 calls at once, 1.5 requests a second, 1000 tokens a second"
+        "read, collections docs, team-*, namespace '', 3 calls at once, 1.5 requests a second, 2000000 tokens a second"
         in listed
     )
     (entry,) = read_keys(file).values()
@@ -83,7 +83,7 @@ def test_all_rights_are_written_and_read_back(file: Path) -> None:
         "",
         3,
         1.5,
-        1000,
+        2_000_000,
     )
     assert entry.expires is not None
     assert timedelta(days=89) < entry.expires - datetime.now(UTC) <= timedelta(days=90)
