@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import translate
 
 PATTERN_RULE = re.compile(r"[a-z0-9?*-]{1,45}")
 """What names of collections are made of, and * for any characters, ? for one."""
@@ -30,8 +31,8 @@ class NamePatterns:
                 raise ValueError(
                     f"{pattern!r} matches no collection; names have lower-case letters, digits, '-'; * is any"
                 )
-        written = "|".join(pattern.replace("*", ".*").replace("?", ".") for pattern in sorted(self.patterns))
-        object.__setattr__(self, "_matching", re.compile(written, re.DOTALL))
+        # Its expressions take back nothing that a * matched: a name of whoever calls cannot keep them busy.
+        object.__setattr__(self, "_matching", re.compile("|".join(map(translate, sorted(self.patterns)))))
 
     @property
     def all(self) -> bool:
@@ -39,7 +40,7 @@ class NamePatterns:
         return "*" in self.patterns
 
     def __contains__(self, name: str) -> bool:
-        # A longer one is no name, and could keep the expression busy.
+        # A longer one is no name.
         return self.all or (len(name) <= LONGEST_NAME and self._matching.fullmatch(name) is not None)
 
 
