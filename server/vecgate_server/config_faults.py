@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from vecgate_backends.errors import ConfigurationError
 
-SECRETS_IN = {"backends"}
-"""Sections where a secret may stand, also in a wrong place: of what is wrong there only the path is told."""
+SECRETS_IN = (("backends",), ("telemetry", "traces", "headers"))
+"""Paths below which a secret may stand, also in a wrong place: of what is wrong there only the path is told."""
 
 OF_TYPES = {
     "dict_type": "must hold keys and values",
@@ -63,7 +63,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel], *, secret: bool) -> s
         return unknown_key(str(key), _keys_at(parents, model))
     sentence = OF_TYPES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     sentence = sentence[:1].lower() + sentence[1:]
-    if secret or SECRETS_IN & set(fault["loc"][:1]):
+    if secret or any(fault["loc"][: len(path)] == path for path in SECRETS_IN):
         return sentence
     given = fault["input"]
     if fault["type"] == "literal_error":

@@ -190,6 +190,16 @@ def test_metadata_for_the_collector_of_traces_comes_from_the_environment_and_is_
     assert "secret" not in repr(settings)
 
 
+@pytest.mark.parametrize("written", ["Bearer secret", "authorization=Bearer secret", '"Bearer secret"', '{"Key": "secret"}'])
+def test_metadata_for_the_collector_that_is_written_wrongly_is_refused_without_being_repeated(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VECGATE_TELEMETRY__TRACES__HEADERS", written)
+    with pytest.raises(InvalidSettingsError, match="telemetry") as refused:
+        load_settings(None)
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("endpoint", ["collector:4317", "ftp://collector:4317", "http://"])
 def test_an_endpoint_of_traces_that_is_no_address_is_refused(endpoint: str, tmp_path: Path) -> None:
     file = tmp_path / "vecgate.yaml"
