@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import grpc
+import pytest
 from prometheus_client.core import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from vecgate_backends.errors import ExhaustedError
+from vecgate_server import errors
 from vecgate_server.calls.admission import Admission
 from vecgate_server.calls.caller import ANYBODY
 from vecgate_server.calls.observer import EndedCall
@@ -37,3 +40,11 @@ def test_a_fault_that_is_no_refusal_is_not_told_as_one() -> None:
     told = [line for line in generate_latest(registry).decode().splitlines() if "vecgate_refused_calls_total{" in line]
     assert len(told) == len(REFUSALS)
     assert all(line.endswith(" 0.0") for line in told)
+
+
+BOUNDS = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ExhaustedError)}
+
+
+@pytest.mark.parametrize("reason", sorted(each.reason for each in BOUNDS - {ExhaustedError}))
+def test_every_bound_that_turns_calls_away_is_counted_by_its_reason(reason: str) -> None:
+    assert reason in REFUSALS

@@ -190,7 +190,9 @@ def test_metadata_for_the_collector_of_traces_comes_from_the_environment_and_is_
     assert "secret" not in repr(settings)
 
 
-@pytest.mark.parametrize("written", ["Bearer secret", "authorization=Bearer secret", '"Bearer secret"', '{"Key": "secret"}'])
+@pytest.mark.parametrize(
+    "written", ["Bearer secret", "authorization=Bearer secret", '"Bearer secret"', '{"Key": "secret"}']
+)
 def test_metadata_for_the_collector_that_is_written_wrongly_is_refused_without_being_repeated(
     written: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,17 +20,24 @@ SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 CODES = (
     grpc.StatusCode.OK,
     *STATUS_CODES.values(),
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
 """How a call may end. All are counted as 0 from the start, so that the first of each is seen as an increase."""
 REFUSALS = (
-    *("UNAUTHENTICATED", "PERMISSION_DENIED", "KEY_CALLS_EXCEEDED", "KEY_RATE_EXCEEDED", "KEY_TOKENS_EXCEEDED"),
-    *("TOO_MANY_CALLS", "TOO_MANY_STREAMS", "ENCODER_BUSY", "STARTING", "SHUTTING_DOWN"),
-    *("REQUEST_TOO_LARGE", "LIMIT_EXCEEDED"),
+    *("UNAUTHENTICATED", "PERMISSION_DENIED", "TOO_MANY_FAILED_KEYS"),
+    *("KEY_CALLS_EXCEEDED", "KEY_RATE_EXCEEDED", "KEY_TOKENS_EXCEEDED"),
+    *(
+        "TOO_MANY_CALLS",
+        "TOO_MANY_STREAMS",
+        "TOO_MANY_BYTES",
+        "ANSWERS_UNREAD",
+        "ENCODER_BUSY",
+        "STARTING",
+        "SHUTTING_DOWN",
+    ),
+    *("REQUEST_TOO_LARGE", "RESPONSE_TOO_LARGE", "LIMIT_EXCEEDED"),
 )
 """Reasons of errors by which a call is turned away for who makes it, for how much it asks, or for what the server is busy with."""
 
