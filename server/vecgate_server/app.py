@@ -95,7 +95,9 @@ class Server:
         self.metrics = self._observation.metrics
 
     async def start(self) -> None:
-        """Listen, load models while backends are opened, then turn SERVING; on a fault, stop what was started.
+        """Listen, load models while backends are opened, then turn SERVING; on a fault, or cancelled, stop what was started.
+
+        Calls may be in hand by then, of backends that were opened before the models were loaded: they get the grace of the settings.
 
         One of several processes listens last: until it serves, the others get the calls.
 
@@ -106,7 +108,7 @@ class Server:
             for step in (self.open, self.listen) if self._settings.server.shares_port else (self.listen, self.open):
                 await step()
         except BaseException:
-            await self.stop(grace=0)
+            await self.stop()
             raise
 
     async def listen(self) -> None:
@@ -239,10 +241,11 @@ async def serve_until(
     server = Server(settings, models=models)
     starting = asyncio.create_task(server.start())
     waiting = asyncio.create_task(stopping.wait())
+    within = settings.server.shutdown_grace_seconds + FLUSH_SECONDS + CLOSING_SECONDS
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
         starting.cancel()
-        await _end_within(CLOSING_SECONDS, starting)
+        await _end_within(within, starting)
     try:
         await starting
     except asyncio.CancelledError:
@@ -252,7 +255,6 @@ async def serve_until(
     gc.freeze()
     announce(server.address)
     await waiting
-    within = settings.server.shutdown_grace_seconds + FLUSH_SECONDS + CLOSING_SECONDS
     ending = asyncio.create_task(server.stop())
     await _end_within(within, ending)
     await ending

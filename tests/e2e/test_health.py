@@ -16,10 +16,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from vecgate.v1.collection_pb2 import CreateCollectionRequest, Unbound
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.memory import MemoryBackend
+from vecgate_backends.records import CollectionSpec
 from vecgate_server import configured_backend
 from vecgate_server.app import SERVICE, Server
 from vecgate_server.calls.admission import Phase
@@ -241,6 +243,32 @@ async def test_a_drain_tells_the_watchers_and_ends_their_streams() -> None:
         await server.stop(grace=60)
         assert (await watch.read()).status == NOT_SERVING
         assert await watch.read() == grpc.aio.EOF
+
+
+async def test_a_stop_while_models_are_loaded_lets_the_calls_in_hand_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    came, may_end = asyncio.Event(), asyncio.Event()
+    create = MemoryBackend.create_collection
+
+    async def create_in_time(backend: MemoryBackend, spec: CollectionSpec) -> None:
+        came.set()
+        await may_end.wait()
+        await create(backend, spec)
+
+    monkeypatch.setattr(MemoryBackend, "create_collection", create_in_time)
+    models = SlowModels()
+    server = Server(memory_settings(), models=models)
+    starting = asyncio.create_task(server.start())
+    await models.loading.wait()
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        request = CreateCollectionRequest(name="notes", unbound=Unbound(dimension=2))
+        call = asyncio.ensure_future(VectorSearchServiceStub(channel).CreateCollection(request))
+        await came.wait()
+        starting.cancel()
+        await until(lambda: server._draining.begun)
+        may_end.set()
+        assert (await call).collection.name == "notes"
+    with pytest.raises(asyncio.CancelledError):
+        await starting
 
 
 async def test_health_of_an_unknown_service_is_not_found() -> None:
