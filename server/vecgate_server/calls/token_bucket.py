@@ -14,6 +14,8 @@ NOTHING = 1e-6
 class TokenBucket:
     """Fills at a rate up to what fits; takes what was used, also more than there is."""
 
+    __slots__ = ("_burst_seconds", "_clock", "_filled", "_level", "_promised", "rate")
+
     def __init__(self, burst_seconds: float, clock: Callable[[], float]) -> None:
         """Begin without a limit.
 

@@ -19,6 +19,8 @@ SECRET_BYTES = 32
 MOST_MEMORY_KIB = 262_144
 """Of one verification: a file must not be able to take the machine's memory."""
 MOST_PASSES = 16
+MOST_LANES = 16
+"""Each is a thread of its own."""
 
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 
@@ -63,8 +65,9 @@ def check_hash(stored: str) -> str:
         raise ValueError("is no hash of Argon2; `vecgate-server keys create` writes one") from None
     if parameters.type is not Type.ID:
         raise ValueError("is no hash of Argon2id")
-    if parameters.memory_cost > MOST_MEMORY_KIB or parameters.time_cost > MOST_PASSES:
-        raise ValueError(f"takes more than {MOST_MEMORY_KIB} KiB or {MOST_PASSES} passes")
+    figures = parameters.memory_cost, parameters.time_cost, parameters.parallelism
+    if any(figure > most for figure, most in zip(figures, (MOST_MEMORY_KIB, MOST_PASSES, MOST_LANES), strict=True)):
+        raise ValueError(f"takes more than {MOST_MEMORY_KIB} KiB, {MOST_PASSES} passes or {MOST_LANES} lanes")
     return stored
 
 

@@ -21,6 +21,7 @@ from typing_extensions import override
 from vecgate_backends.errors import ConfigurationError
 from vecgate_server.calls.caller import Scope, claimed_key
 from vecgate_server.calls.observer import CallObserver, EndedCall
+from vecgate_server.calls.token_bucket import TokenBucket
 from vecgate_server.errors import PermissionDeniedError, TooManyFailedKeysError, UnauthenticatedError
 from vecgate_server.security.methods import DEMANDS
 
@@ -43,8 +44,8 @@ class AuditLog(CallObserver):
         Raises:
             ConfigurationError: the file cannot be written.
         """
-        self._clock = clock
-        self._left, self._since = float(REFUSALS_AT_ONCE), clock()
+        self._refusals = TokenBucket(REFUSALS_AT_ONCE / REFUSALS_PER_SECOND, clock)
+        self._refusals.set_rate(REFUSALS_PER_SECOND)
         self._unwritten = 0
         self._log = logging.getLogger(AUDIT)
         self._log.setLevel(logging.INFO)
@@ -83,13 +84,10 @@ class AuditLog(CallObserver):
         self._log.info("%s", json.dumps({name: value for name, value in line.items() if value}, ensure_ascii=True))
 
     def _room(self) -> bool:
-        now = self._clock()
-        self._left = min(REFUSALS_AT_ONCE, self._left + (now - self._since) * REFUSALS_PER_SECOND)
-        self._since = now
-        if self._left < 1:
+        if self._refusals.seconds_until(1):
             self._unwritten += 1
             return False
-        self._left -= 1
+        self._refusals.take(1)
         return True
 
 

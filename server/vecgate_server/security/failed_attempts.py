@@ -8,6 +8,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from urllib.parse import unquote
 
+from vecgate_server.calls.token_bucket import TokenBucket
+
 ATTEMPTS = 20
 """Wrong keys that one address may send at once."""
 ATTEMPTS_PER_SECOND = 0.2
@@ -22,29 +24,29 @@ class FailedAttempts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Take the time from `clock`, in seconds."""
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, address: str) -> float:
         """Take one attempt of an address; return 0.0, or the seconds until there is one to take."""
-        left = self._now_left(address)
-        if left < 1:
-            return (1 - left) / ATTEMPTS_PER_SECOND
-        self._keep(address, left - 1)
-        return 0.0
+        bucket = self._bucket(address)
+        seconds = bucket.seconds_until(1)
+        if not seconds:
+            bucket.take(1)
+        return seconds
 
     def give_back(self, address: str) -> None:
         """Return the attempt of a key that was right."""
-        self._keep(address, min(ATTEMPTS, self._now_left(address) + 1))
+        self._bucket(address).take(-1)
 
-    def _now_left(self, address: str) -> float:
-        left, since = self._left.get(address, (float(ATTEMPTS), self._clock()))
-        return min(float(ATTEMPTS), left + (self._clock() - since) * ATTEMPTS_PER_SECOND)
-
-    def _keep(self, address: str, left: float) -> None:
-        self._left[address] = left, self._clock()
-        self._left.move_to_end(address)
-        if len(self._left) > MOST_ADDRESSES:
-            self._left.popitem(last=False)
+    def _bucket(self, address: str) -> TokenBucket:
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            bucket = self._buckets[address] = TokenBucket(ATTEMPTS / ATTEMPTS_PER_SECOND, self._clock)
+            bucket.set_rate(ATTEMPTS_PER_SECOND)
+            if len(self._buckets) > MOST_ADDRESSES:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(address)
+        return bucket
 
 
 def address_of(peer: str) -> str:

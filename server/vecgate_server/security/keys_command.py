@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from vecgate_backends.errors import ConfigurationError
 from vecgate_server.config import load_settings
 from vecgate_server.config_faults import InvalidSettingsError, describe_fault
+from vecgate_server.config_option import config_option
 from vecgate_server.exit_codes import FAILED, WRONG_USE, end
 from vecgate_server.security.api_key import KEY, hash_of, new_key
 from vecgate_server.security.file_replacement import alone
@@ -39,9 +40,6 @@ OWN_LIMITS = {
 
 file_option = click.option(
     "--file", "file", type=click.Path(path_type=Path), help="The file. Default: security.keys_file of the settings."
-)
-config_option = click.option(
-    "--config", "config", metavar="FILE", type=click.Path(path_type=Path), help="The settings."
 )
 
 

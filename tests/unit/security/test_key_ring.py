@@ -233,4 +233,14 @@ def test_addresses_are_not_remembered_without_end() -> None:
     attempts = FailedAttempts(lambda: 0.0)
     for number in range(20_000):
         attempts.take(str(number))
-    assert len(attempts._left) == 10_000
+    assert len(attempts._buckets) == 10_000
+
+
+def test_an_address_that_goes_on_guessing_is_not_forgotten_for_others() -> None:
+    attempts = FailedAttempts(lambda: 0.0)
+    for _ in range(ATTEMPTS):
+        attempts.take("guesses")
+    for number in range(20_000):
+        attempts.take(str(number))
+        if number % 1_000 == 0:
+            assert attempts.take("guesses") > 0

@@ -169,6 +169,7 @@ GOOD = {
         (yaml.safe_dump({"keys": [GOOD | {"hash": "vg_SECRET"}]}), "is no hash of Argon2"),
         (yaml.safe_dump({"keys": [GOOD | {"hash": GOOD["hash"].replace("2id", "2i")}]}), "is no hash of Argon2id"),
         (yaml.safe_dump({"keys": [GOOD | {"hash": GOOD["hash"].replace("m=8", "m=4194304")}]}), "takes more than"),
+        (yaml.safe_dump({"keys": [GOOD | {"hash": GOOD["hash"].replace("p=1", "p=17")}]}), "or 16 lanes"),
         (yaml.safe_dump({"keys": [GOOD | {"id": "vg_SECRET"}]}), "keys"),
         (yaml.safe_dump({"keys": [GOOD | {"created": "2026-01-01T00:00"}]}), "timezone"),
         (yaml.safe_dump({"keys": [GOOD | {"collections": []}]}), "collections"),
