@@ -90,7 +90,7 @@ class Server:
         self.health_port = _health_port(settings.server, self._health)
         self._grpc: grpc.aio.Server | None = None
         self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
-        watched = Watched(self._models, self._directory, self._admission, self._streams, self._health, self.protection)
+        watched = Watched(self._models, self._directory, self._admission, self._health, self.protection)
         self._observation = Observation(settings, watched)
         self.metrics = self._observation.metrics
 

@@ -22,7 +22,6 @@ from vecgate_server.metrics.endpoint import MetricsEndpoint
 from vecgate_server.metrics.models import ModelCollector
 from vecgate_server.metrics.process import EventLoopLag, ServerCollector
 from vecgate_server.security.protection import Protection
-from vecgate_server.service.upsert_stream import UpsertStreamHandlers
 from vecgate_server.slow_calls import SlowCallLog
 
 METHODS = [method.name for method in service_pb2.DESCRIPTOR.services_by_name["VectorSearchService"].methods]
@@ -35,7 +34,6 @@ class Watched:
     models: Models
     directory: Directory
     admission: Admission
-    streams: UpsertStreamHandlers
     health: HealthService
     protection: Protection
 
@@ -63,7 +61,7 @@ class Observation:
         if telemetry.slow_call_seconds:
             self.observers.append(SlowCallLog(telemetry.slow_call_seconds))
         if telemetry.metrics_port is not None:
-            calls = CallMetrics(METHODS, watched.admission, lambda: watched.streams.open_streams)
+            calls = CallMetrics(METHODS, watched.admission)
             self.observers.append(calls)
             self._lag = EventLoopLag()
             collectors = [

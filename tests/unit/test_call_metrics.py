@@ -17,7 +17,7 @@ from vecgate_server.metrics.calls import REFUSALS, CallMetrics
 
 
 def test_a_refused_call_of_another_service_counts_by_its_reason_alone() -> None:
-    metrics = CallMetrics(["Search"], Admission(LimitSettings(max_concurrent_calls=5), lambda: ""), lambda: 0)
+    metrics = CallMetrics(["Search"], Admission(LimitSettings(max_concurrent_calls=5), lambda: ""))
     registry = CollectorRegistry()
     registry.register(metrics)
     for method in ("GetServers", "Search"):
@@ -31,7 +31,7 @@ def test_a_refused_call_of_another_service_counts_by_its_reason_alone() -> None:
 
 
 def test_a_fault_that_is_no_refusal_is_not_told_as_one() -> None:
-    metrics = CallMetrics(["Search"], Admission(LimitSettings(max_concurrent_calls=5), lambda: ""), lambda: 0)
+    metrics = CallMetrics(["Search"], Admission(LimitSettings(max_concurrent_calls=5), lambda: ""))
     registry = CollectorRegistry()
     registry.register(metrics)
     metrics.ended(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import grpc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -45,16 +45,14 @@ REFUSALS = (
 class CallMetrics(CallObserver, Collector):
     """Counts calls as they end; labels are methods, codes and reasons of ours, never what a caller sends."""
 
-    def __init__(self, methods: Sequence[str], admission: Admission, open_streams: Callable[[], int]) -> None:
+    def __init__(self, methods: Sequence[str], admission: Admission) -> None:
         """Begin with nothing counted.
 
         Args:
             methods: of the service, each known from the start.
-            admission: tells the calls in hand.
-            open_streams: tells how many of them are streams.
+            admission: tells the calls in hand and the open streams.
         """
         self._admission = admission
-        self._open_streams = open_streams
         self._ended = Counter({(method, code): 0 for method in methods for code in CODES})
         self._seconds = {method: Distribution(SECONDS_BOUNDS) for method in methods}
         self._received = dict.fromkeys(methods, 0)
@@ -99,6 +97,6 @@ class CallMetrics(CallObserver, Collector):
         for name, documentation, value in (
             ("vecgate_calls_in_hand", "Calls under way, streams left out.", self._admission.calls),
             ("vecgate_calls_limit", "Calls that may be under way at once.", self._admission.limit),
-            ("vecgate_streams_open", "UpsertStreams under way.", self._open_streams()),
+            ("vecgate_streams_open", "UpsertStreams under way.", self._admission.streams),
         ):
             yield GaugeMetricFamily(name, documentation, value=value)

@@ -115,11 +115,6 @@ class StreamWindows:
         self._open: set[StreamWindow] = set()
 
     @property
-    def open_streams(self) -> int:
-        """How many streams are open now."""
-        return len(self._open)
-
-    @property
     def most_of_one(self) -> Amount:
         """What each stream gets at most."""
         streams = max(1, len(self._open))

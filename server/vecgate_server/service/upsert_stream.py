@@ -27,11 +27,6 @@ class UpsertStreamHandlers:
         self._draining = draining
         self._windows = StreamWindows(limits.stream_window_records, limits.stream_window_bytes)
 
-    @property
-    def open_streams(self) -> int:
-        """How many streams are open now."""
-        return self._windows.open_streams
-
     async def upsert_stream(
         self, requests: AsyncIterator[UpsertStreamRequest]
     ) -> AsyncGenerator[UpsertStreamResponse, None]:
