@@ -29,6 +29,7 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
         read: Callable[[], Awaitable[object]],
         parse: Callable[[bytes], Request],
         reads: set[asyncio.Future[object]],
+        turn: Callable[[], Awaitable[None]],
     ) -> None:
         """Read nothing yet.
 
@@ -36,10 +37,12 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
             read: gRPC's read of one message; grpc.aio.EOF at the end.
             parse: turns a message into a request.
             reads: holds the read under way until it ends, which it does with the call at the latest.
+            turn: waits until the next message may be read; of what is dropped none has one.
         """
         self._read = read
         self._parse = parse
         self._reads = reads
+        self._turn = turn
         self._reading: asyncio.Future[object] | None = None
         self._exhausted = False
 
@@ -49,6 +52,8 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
 
     @override
     async def __anext__(self) -> Request:
+        if self._reading is None and not self._exhausted:
+            await self._turn()
         message = await self._message()
         if message is None:
             raise StopAsyncIteration

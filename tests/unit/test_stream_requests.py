@@ -16,8 +16,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[object] = asyncio.Queue()
+        self.turns = asyncio.Semaphore(100)
         self.reads: set[asyncio.Future[object]] = set()
-        self.requests = StreamRequests(self.read, bytes.decode, self.reads)
+        self.requests = StreamRequests(self.read, bytes.decode, self.reads, self.turn)
+
+    async def turn(self) -> None:
+        await self.turns.acquire()
 
     async def read(self) -> object:
         try:
@@ -59,6 +63,33 @@ async def test_who_is_still_sending_is_heard_until_it_pauses() -> None:
     sending = asyncio.create_task(send())
     await wire.requests.drop_rest()
     assert sending.done()
+    assert wire.sent.empty()
+
+
+async def test_each_message_has_one_turn_however_often_it_is_asked_for() -> None:
+    wire = Wire()
+    wire.turns = asyncio.Semaphore(1)
+    for _ in range(3):
+        waiting = asyncio.ensure_future(anext(wire.requests))
+        await asyncio.sleep(0)
+        waiting.cancel()
+    wire.sent.put_nowait(b"first")
+    assert await anext(wire.requests) == "first"
+    second = asyncio.ensure_future(anext(wire.requests))
+    wire.sent.put_nowait(b"second")
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    assert not wire.reads
+    wire.turns.release()
+    assert await second == "second"
+
+
+async def test_what_is_dropped_waits_for_no_turn() -> None:
+    wire = Wire()
+    wire.turns = asyncio.Semaphore(0)
+    for _ in range(3):
+        wire.sent.put_nowait(b"late")
+    await wire.requests.drop_rest()
     assert wire.sent.empty()
 
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
-import grpc.aio
 from typing_extensions import override
 
 from vecgate_server.calls.allotment import Allotment
 from vecgate_server.calls.caller import Caller
-from vecgate_server.calls.quotas import Quotas, Reader
+from vecgate_server.calls.quotas import Quotas, Turn
 from vecgate_server.calls.token_bucket import TokenBucket
 from vecgate_server.config import LimitSettings
 from vecgate_server.encoders.token_allowance import TokenAllowance, token_allowance
@@ -67,22 +67,14 @@ class KeyQuotas(Quotas):
 
     @override
     @contextmanager
-    def stream(self, caller: Caller, read: Reader) -> Iterator[Reader]:
+    def stream(self, caller: Caller) -> Iterator[Turn]:
         """Hold one place for the duration of a stream; it is read no faster than its key may make requests.
 
         Raises:
             TooManyStreamsError, KeyRateExceededError: the key has too many streams open, or made too many requests of late.
         """
         with self._admitted(caller, "streams", once=False) as usage:
-
-            async def read_in_turn() -> object:
-                await _turn(usage.requests)
-                message = await read()
-                if message is not grpc.aio.EOF:
-                    usage.requests.take(1)
-                return message
-
-            yield read_in_turn
+            yield partial(_turn, usage.requests)
 
     @contextmanager
     def _admitted(self, caller: Caller, kind: str, *, once: bool) -> Iterator[_Usage]:
@@ -146,12 +138,13 @@ class _CallTokens(TokenAllowance):
 
 
 async def _turn(requests: TokenBucket) -> None:
-    """Wait until a request may be made; another stream of the same key may be faster."""
+    """Wait until a request may be made, and take it; another stream of the same key may be faster."""
     while True:
         wait = requests.seconds_until(1)
         if not wait:
-            return
+            break
         await asyncio.sleep(wait)
+    requests.take(1)
 
 
 def _refuse_place(caller: Caller, kind: str, most: int, usage: _Usage) -> None:

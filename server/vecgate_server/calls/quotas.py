@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from vecgate_server.calls.caller import Caller
 
-Reader: TypeAlias = Callable[[], Awaitable[object]]
-"""Reads the next message of a stream."""
+Turn: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits until the next message of a stream may be read, and counts it."""
 
 
 class Quotas(Protocol):
@@ -20,8 +20,8 @@ class Quotas(Protocol):
     def call(self, caller: Caller) -> AbstractContextManager[None]:
         """Hold one place for the duration of a call."""
 
-    def stream(self, caller: Caller, read: Reader) -> AbstractContextManager[Reader]:
-        """Hold one place for the duration of a stream; its messages are to be read by what the block is given."""
+    def stream(self, caller: Caller) -> AbstractContextManager[Turn]:
+        """Hold one place for the duration of a stream; the block is given what waits for the turn of each of its messages."""
 
 
 class NoQuotas(Quotas):
@@ -32,5 +32,9 @@ class NoQuotas(Quotas):
         return nullcontext()
 
     @override
-    def stream(self, caller: Caller, read: Reader) -> AbstractContextManager[Reader]:
-        return nullcontext(read)
+    def stream(self, caller: Caller) -> AbstractContextManager[Turn]:
+        return nullcontext(_at_once)
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""

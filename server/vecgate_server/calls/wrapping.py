@@ -23,7 +23,7 @@ from vecgate_server.calls.admission import Admission
 from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
-from vecgate_server.calls.quotas import NoQuotas, Quotas, Reader
+from vecgate_server.calls.quotas import NoQuotas, Quotas, Turn
 from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
@@ -72,10 +72,10 @@ class Surroundings:
             yield
 
     @contextmanager
-    def hold_stream(self, call: Call, read: Reader) -> Iterator[Reader]:
-        """Hold the places of a stream for its duration; its messages are to be read by what is given."""
-        with self.admission.stream(), self.quotas.stream(call.caller, read) as read_in_turn:
-            yield read_in_turn
+    def hold_stream(self, call: Call) -> Iterator[Turn]:
+        """Hold the places of a stream for its duration; what is given waits for the turn of each of its messages."""
+        with self.admission.stream(), self.quotas.stream(call.caller) as turn:
+            yield turn
 
 
 class WrappingServer:
@@ -138,8 +138,8 @@ class WrappingServer:
             call = self._begin(method, context)
             try:
                 await self._identify(call)
-                with self._around.hold_stream(call, context.read) as read:
-                    requests = StreamRequests(read, partial(self._read, method, call), self._reads)
+                with self._around.hold_stream(call) as turn:
+                    requests = StreamRequests(context.read, partial(self._read, method, call), self._reads, turn)
                     await self._converse(call, method, requests, context)
             except asyncio.CancelledError:
                 call.cancelled()

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from typing import Any
 
-import grpc.aio
 import pytest
 
 from vecgate_backends.errors import ExhaustedError
@@ -32,10 +31,6 @@ class Clock:
         return self.now
 
 
-async def nothing() -> object:
-    return grpc.aio.EOF
-
-
 def refused(quotas: KeyQuotas, caller: Caller, kind: type[ExhaustedError]) -> ExhaustedError:
     with pytest.raises(kind) as raised, quotas.call(caller):
         pass
@@ -47,7 +42,7 @@ def test_without_limits_nothing_is_bounded() -> None:
     with ExitStack() as stack:
         for _ in range(1_000):
             stack.enter_context(quotas.call(ANNA))
-            stack.enter_context(quotas.stream(ANNA, nothing))
+            stack.enter_context(quotas.stream(ANNA))
         assert token_allowance.get() is None
 
 
@@ -74,12 +69,12 @@ def test_a_call_that_fails_gives_its_place_back() -> None:
 
 def test_streams_are_counted_apart_from_calls() -> None:
     quotas = KeyQuotas(LimitSettings(max_calls_per_key=1, max_streams_per_key=1), Clock())
-    with quotas.stream(ANNA, nothing):
+    with quotas.stream(ANNA):
         with quotas.call(ANNA):
             pass
         with (
             pytest.raises(TooManyStreamsError, match=r"limits\.max_streams_per_key is 1"),
-            quotas.stream(ANNA, nothing),
+            quotas.stream(ANNA),
         ):
             pass
 
@@ -130,21 +125,18 @@ async def test_a_stream_is_read_no_faster_than_its_key_may_make_requests(monkeyp
         slept.append(seconds)
         clock.now += seconds
 
-    async def read() -> object:
-        return b"message"
-
     slept: list[float] = []
     clock = Clock()
     monkeypatch.setattr(asyncio, "sleep", sleep)
     quotas = KeyQuotas(LimitSettings(requests_per_second_per_key=2, burst_seconds=1), clock)
-    with quotas.stream(ANNA, read) as read_in_turn:
+    with quotas.stream(ANNA) as turn:
         for _ in range(4):
-            assert await read_in_turn() == b"message"
+            await turn()
     assert slept == pytest.approx([0.5, 0.5, 0.5])
 
 
 def tokens_of(quotas: KeyQuotas, kind: str, stack: ExitStack) -> Any:
-    stack.enter_context(quotas.call(ANNA) if kind == "call" else quotas.stream(ANNA, nothing))
+    stack.enter_context(quotas.call(ANNA) if kind == "call" else quotas.stream(ANNA))
     return token_allowance.get()
 
 
