@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
+from vecgate_server.calls.caller import caller
 from vecgate_server.config import LimitSettings
 from vecgate_server.draining import shutting_down
 from vecgate_server.errors import StartingError, TooManyBytesError, TooManyCallsError, TooManyStreamsError
@@ -37,7 +38,7 @@ class Admission:
     """
 
     def __init__(self, limits: LimitSettings, progress: Callable[[], str]) -> None:
-        """Begin with no call allowed; `progress` tells callers how far the start is, "" if that is not known."""
+        """Begin with no call allowed; `progress` tells how far the start is, "" if that is not known."""
         self.phase = Phase.STARTING
         self.calls = 0
         self.streams = 0
@@ -117,7 +118,8 @@ class Admission:
     def _refuse_by_phase(self) -> None:
         self._last_arrival = time.monotonic()
         if self.phase is Phase.STARTING:
-            told = self._progress()
+            # It names collections, and counts their records.
+            told = self._progress() if caller.get().sees_all else ""
             raise StartingError(f"the server is starting{told and f': {told}'}", retry_after=RETRY_SECONDS)
         if self.phase is Phase.DRAINING:
             raise shutting_down()

@@ -46,6 +46,11 @@ class Caller:
         """What it may do, apart from how much of it."""
         return self.scope, self.collections, self.namespace
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing that is stored is kept from it."""
+        return self.collections.all and self.namespace is None
+
 
 ANYBODY = Caller()
 """Where no keys are configured."""
