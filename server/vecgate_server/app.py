@@ -116,14 +116,14 @@ class Server:
 
         Raises:
             ListenError: the address is in use or not of this machine.
-            ConfigurationError: that of the metrics is.
+            ConfigurationError: that of the metrics is, or the audit log cannot be written.
         """
         server = self._grpc = self._grpc_server()
         where = self._settings.server
         credentials = self.protection.credentials()
         address = listen(server, where.host, where.port, MAIN_SETTINGS, credentials, shared=where.shares_port)
-        await server.start()
         self.protection.begin()
+        await server.start()
         self.address = address
         if self.health_port:
             await self.health_port.start()

@@ -39,27 +39,33 @@ class AuditLog(CallObserver):
     """Writes a line of each call that is to be noted."""
 
     def __init__(self, file: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open the file; None: the lines go where the other log records go.
-
-        Raises:
-            ConfigurationError: the file cannot be written.
-        """
+        """Open nothing yet; without a file the lines go where the other log records go."""
+        self._file = file
         self._refusals = TokenBucket(REFUSALS_AT_ONCE / REFUSALS_PER_SECOND, clock)
         self._refusals.set_rate(REFUSALS_PER_SECOND)
         self._unwritten = 0
         self._log = logging.getLogger(AUDIT)
         self._log.setLevel(logging.INFO)
-        self._handler = None if file is None else _handler(file)
-        if self._handler is not None:
+        self._handler: logging.Handler | None = None
+
+    def open(self) -> None:
+        """Open the file, if there is one.
+
+        Raises:
+            ConfigurationError: it cannot be written.
+        """
+        if self._file is not None:
+            self._handler = _handler(self._file)
             self._log.addHandler(self._handler)
             self._log.propagate = False
 
     def close(self) -> None:
-        """Close the file."""
-        if self._handler is not None:
-            self._log.removeHandler(self._handler)
+        """Close the file; idempotent."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            self._log.removeHandler(handler)
             self._log.propagate = True
-            self._handler.close()
+            handler.close()
 
     @override
     def ended(self, call: EndedCall) -> None:

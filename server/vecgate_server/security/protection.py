@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Protection:
-    """Begins with the files as they are; between begin() and close() it follows their changes."""
+    """Begins with the files as they are; between begin() and close() it follows their changes and keeps the audit log."""
 
     def __init__(self, settings: SecuritySettings) -> None:
         """Read and check every file.
@@ -59,12 +59,17 @@ class Protection:
         return None if self._certificate is None else self._certificate.credentials()
 
     def begin(self) -> None:
-        """Follow the changes of the files."""
+        """Open the audit log, and follow the changes of the files.
+
+        Raises:
+            ConfigurationError: the audit log cannot be written.
+        """
+        self._audit.open()
         if self._watched:
             self._watching = asyncio.create_task(watch(self._watched, self._settings.reload_seconds))
 
     async def close(self) -> None:
-        """Follow them no longer; idempotent."""
+        """Follow them no longer, and close the log; idempotent."""
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):

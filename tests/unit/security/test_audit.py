@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import grpc
@@ -10,9 +11,11 @@ import pytest
 
 from vecgate.v1.collection_pb2 import DeleteCollectionRequest
 from vecgate_backends.errors import ConfigurationError
+from vecgate_server.app import Server
 from vecgate_server.calls.caller import Caller
 from vecgate_server.calls.observer import EndedCall
-from vecgate_server.security.audit import REFUSALS_AT_ONCE, REFUSALS_PER_SECOND, AuditLog
+from vecgate_server.config import Settings
+from vecgate_server.security.audit import AUDIT, REFUSALS_AT_ONCE, REFUSALS_PER_SECOND, AuditLog
 
 REFUSED = EndedCall(
     "Search", "id", "ipv4:10.0.0.1:1", Caller(), grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", 0.0
@@ -32,6 +35,7 @@ DELETED = EndedCall(
 def test_a_flood_of_refused_calls_is_counted_instead_of_written(tmp_path: Path) -> None:
     now = [0.0]
     audit = AuditLog(tmp_path / "audit.log", lambda: now[0])
+    audit.open()
     for _ in range(REFUSALS_AT_ONCE + 7):
         audit.ended(REFUSED)
     audit.ended(DELETED)
@@ -46,6 +50,7 @@ def test_a_flood_of_refused_calls_is_counted_instead_of_written(tmp_path: Path) 
 
 def test_a_name_cannot_begin_a_line_of_its_own(tmp_path: Path) -> None:
     audit = AuditLog(tmp_path / "audit.log")
+    audit.open()
     forged = DeleteCollectionRequest(name='x"}\n{"outcome": "OK\u2028')
     audit.ended(EndedCall("DeleteCollection", "id", "peer", Caller(), grpc.StatusCode.NOT_FOUND, "", 0.0, forged))
     audit.close()
@@ -58,6 +63,7 @@ def test_a_file_that_cannot_be_opened_again_is_told_and_no_call_fails_of_it(
 ) -> None:
     (tmp_path / "logs").mkdir()
     audit = AuditLog(tmp_path / "logs" / "audit.log")
+    audit.open()
     (tmp_path / "logs").rename(tmp_path / "away")
     audit.ended(DELETED)
     assert "cannot be written" in caplog.text
@@ -69,4 +75,20 @@ def test_a_file_that_cannot_be_opened_again_is_told_and_no_call_fails_of_it(
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"security.audit_file: .*No such file"):
-        AuditLog(tmp_path / "nowhere" / "audit.log")
+        AuditLog(tmp_path / "nowhere" / "audit.log").open()
+
+
+async def test_a_server_that_cannot_start_leaves_no_log_open(tmp_path: Path) -> None:
+    settings = {
+        "server": {"port": 0},
+        "models": {"preload": []},
+        "backends": {"memory": {"kind": "memory"}},
+        "security": {"audit_file": str(tmp_path / "audit.log")},
+    }
+    Server(Settings.model_validate(settings))
+    assert not (tmp_path / "audit.log").exists()
+    metrics = {"telemetry": {"metrics_host": "192.0.2.1", "metrics_port": 0}}  # of nobody: RFC 5737
+    server = Server(Settings.model_validate(settings | metrics))
+    with pytest.raises(ConfigurationError, match="metrics cannot listen"):
+        await server.start()
+    assert not logging.getLogger(AUDIT).handlers
