@@ -148,7 +148,7 @@ class DirectCalls:
         if method == STREAM:
             await handler.stream_stream(None, context)
         else:
-            context.answers = [await handler.unary_unary(context.requests[0], context)]
+            context.answers = [await handler.stream_unary(None, context)]
 
     async def ask(self, method: str, request: Message) -> Ended:
         """Make a call that is right."""

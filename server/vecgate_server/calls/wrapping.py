@@ -31,6 +31,9 @@ from vecgate_server.stream_requests import StreamRequests
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
+DEPARTURE_SECONDS = 0.1
+"""Within which gRPC tells that a caller has gone, after it told that no message comes."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Method:
@@ -104,7 +107,8 @@ class WrappingServer:
         behaviour = self._stream(method) if method.streams else self._unary(method)
         if self._around.tracer is not None:
             behaviour = self._around.tracer.around(f"/{service}/{method.name}", behaviour)
-        make = grpc.stream_stream_rpc_method_handler if method.streams else grpc.unary_unary_rpc_method_handler
+        # To gRPC every request is a stream: of one of a single message it would read that message before it asks anybody.
+        make = grpc.stream_stream_rpc_method_handler if method.streams else grpc.stream_unary_rpc_method_handler
         return make(cast("Any", behaviour))
 
     def _begin(self, method: _Method, context: Context) -> Call:
@@ -113,11 +117,12 @@ class WrappingServer:
             self._around.tracer.begin(call.clock)
         return call
 
-    def _unary(self, method: _Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def answer(request: bytes, context: Context) -> bytes:
+    def _unary(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]:
+        async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
             call = self._begin(method, context)
             try:
                 await self._identify(call)
+                request = await _only_message(context)
                 with self._around.hold_call(call, request):
                     self._around.answers.admit(call.peer)
                     response = await method.behaviour(self._read(method, call, request), context)
@@ -193,3 +198,17 @@ class WrappingServer:
             )
         call.sent_bytes += len(response)
         return response
+
+
+async def _only_message(context: Context) -> bytes:
+    """Read the request of a call that has one.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    message: object = await context.read()
+    if not isinstance(message, bytes):
+        # As a rule its caller went away while it sent, which ends this wait.
+        await asyncio.sleep(DEPARTURE_SECONDS)
+        raise InvalidArgumentError("the call has no request")
+    return message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -68,6 +69,31 @@ STRANGERS: Mapping[str, Callable[[Any], str | list[str] | None]] = {
 @pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
 def test_a_stranger_is_refused(secured_server: Any, stranger: Callable[[Any], Any], method: str) -> None:
     assert refused(secured_server, method, authorization=stranger(secured_server.keys)).code() is NOBODY
+
+
+def refused_unread(secured: Any, method: str, *metadata: tuple[str, str]) -> grpc.StatusCode:
+    """Begin a call that never sends its request; return how it was refused nevertheless."""
+    never = threading.Event()
+    with grpc.secure_channel(secured.address, credentials(secured.authority, secured.authority)) as channel:
+        call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            f"/vecgate.v1.VectorSearchService/{method}"
+        )
+        answers = call((b"" for _ in iter(never.wait, True)), metadata=metadata, timeout=10)
+        with pytest.raises(grpc.RpcError) as raised:
+            next(answers)
+        never.set()
+    return raised.value.code()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_read_of_a_stranger(secured_server: Any, method: str) -> None:
+    assert refused_unread(secured_server, method) is NOBODY
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_nothing_is_read_of_who_may_not_use_a_method(secured_server: Any, method: str) -> None:
+    key = f"Bearer {secured_server.keys['reader']}"
+    assert refused_unread(secured_server, method, ("authorization", key)) is DENIED
 
 
 def test_a_key_that_never_was_and_one_that_is_over_are_told_alike(secured_server: Any) -> None:
