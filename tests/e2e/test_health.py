@@ -205,8 +205,9 @@ async def test_the_health_port_tells_health_and_nothing_else() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await VectorSearchServiceStub(plain).Count(CountRequest(collection="a"))
             assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+            telling = asyncio.ensure_future(watch.read())
             await server.stop()
-            assert (await watch.read()).status == NOT_SERVING
+            assert (await telling).status == NOT_SERVING
             assert await watch.read() == grpc.aio.EOF
 
 
@@ -240,8 +241,10 @@ async def test_a_drain_tells_the_watchers_and_ends_their_streams() -> None:
         await server.open()
         watch = HealthStub(channel).Watch(HealthCheckRequest(service=""))  # type: ignore[attr-defined]  # set at run time
         assert (await watch.read()).status == SERVING
+        # A client that knows the end of a stream gives no message of it any more.
+        telling = asyncio.ensure_future(watch.read())
         await server.stop(grace=60)
-        assert (await watch.read()).status == NOT_SERVING
+        assert (await telling).status == NOT_SERVING
         assert await watch.read() == grpc.aio.EOF
 
 
