@@ -128,7 +128,10 @@ class LimitSettings(Section):
         default=10.0, gt=0, le=3_600, description="How much of a rate may be used at once, in seconds of it."
     )
     max_unread_answer_bytes: int = Field(
-        default=268_435_456, ge=65_536, le=2**40, description="Bytes of answers that callers have not taken yet."
+        default=268_435_456,
+        ge=65_536,
+        le=2**40,
+        description="Memory of answers that callers have not taken yet, in bytes.",
     )
     stream_window_records: int = Field(
         default=8_192,

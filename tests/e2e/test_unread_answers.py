@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
+from benchmarks.server import MIB
 from hostile.http2_connection import Http2Connection, grpc_message
+from hostile.process_watch import held, watching_memory
 
 from vecgate.v1.collection_pb2 import CreateCollectionRequest, Unbound
 from vecgate.v1.filter_pb2 import Selector
@@ -32,7 +35,9 @@ RECORDS = 100
 COUNT = CountRequest(collection="a")
 EVERYTHING = GetRequest(collection="a", selector=Selector(all=True), fields=ReturnFields(vector=True))
 """About 400,000 bytes."""
-LIMIT = 1_000_000
+LARGE = GetRequest(collection="a", selector=Selector(all=True), fields=ReturnFields(vector=True), limit=1_000)
+"""About 4,000,000 bytes of 1,000 records."""
+LIMIT = 2_000_000
 
 
 @asynccontextmanager
@@ -56,9 +61,9 @@ async def serving() -> AsyncIterator[tuple[Server, VectorSearchServiceAsyncStub]
         yield server, stub
 
 
-def ask_and_take_nothing(address: str) -> Http2Connection:
+def ask_and_take_nothing(address: str, request: GetRequest = EVERYTHING) -> Http2Connection:
     connection = Http2Connection(address, settings={INITIAL_WINDOW_SIZE: 0})
-    connection.call("Get", grpc_message(EVERYTHING.SerializeToString()))
+    connection.call("Get", grpc_message(request.SerializeToString()))
     return connection
 
 
@@ -79,9 +84,36 @@ async def test_large_answers_are_refused_while_others_are_not_taken_and_small_on
             refused = await refusal(stub.Get(EVERYTHING))
             assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ANSWERS_UNREAD")
             assert refused.retry_seconds == 1
-            assert "limits.max_unread_answer_bytes is 1000000" in refused.message
+            assert "limits.max_unread_answer_bytes is 2000000" in refused.message
             assert (await stub.Count(COUNT)).count == RECORDS
         await until_taken(stub)
+
+
+def test_answers_that_nobody_takes_hold_no_more_memory_than_the_limit_says(start_server: Any) -> None:
+    limit = 48 * MIB
+    server = start_server(
+        {
+            "backends": {"memory": {"kind": "memory"}},
+            "models": {"preload": []},
+            "limits": {"max_unread_answer_bytes": limit},
+        }
+    )
+    with grpc.insecure_channel(server.address) as channel:
+        stub = VectorSearchServiceStub(channel)
+        stub.CreateCollection(CreateCollectionRequest(name="a", unbound=Unbound(dimension=1_000)))
+        vector = Vector(packed=np.ones(1_000, "<f4").tobytes())
+        for start in range(0, 1_000, 200):
+            records = [Record(id=str(number), vector=vector) for number in range(start, start + 200)]
+            stub.Upsert(UpsertRequest(collection="a", records=records))
+        answer = max(stub.Get(LARGE).ByteSize() for _ in range(10))
+    before = held(server.process.pid).mebibytes
+    with ExitStack() as stack, watching_memory(server.process.pid) as memory:
+        for _ in range(2 * limit // answer):
+            stack.enter_context(ask_and_take_nothing(server.address, LARGE))
+            # One after the other: what several take while they are made is another matter.
+            time.sleep(0.15)
+    # Half as much again: what the last ones took while they were made, and what the allocator keeps.
+    assert 0.5 * limit < MIB * (max(memory) - before) < 1.5 * limit
 
 
 async def until_taken(stub: VectorSearchServiceAsyncStub) -> None:

@@ -96,6 +96,8 @@ class Call:
             code, reason, status = grpc.StatusCode.INTERNAL, "INTERNAL", internal_status(self._id)
             log.error("%s INTERNAL in %.1f ms", self.method, milliseconds, exc_info=fault)
         self._tell(code, reason)
+        self._request = None
+        _forget_frames(fault)
         await self._abort(status)
 
     def _tell(self, code: grpc.StatusCode, reason: str) -> None:
@@ -119,6 +121,16 @@ class Call:
     async def _abort(self, status: Status) -> Never:
         rich = rpc_status.to_status(status)
         await self._context.abort(rich.code, rich.details, (*rich.trailing_metadata, (REQUEST_ID, self._id)))
+
+
+def _forget_frames(fault: BaseException | None) -> None:
+    """Let go of what the functions that a fault came through had in hand, such as the request and a large answer that was refused.
+
+    gRPC keeps what ends a call, and what that came from, in a cycle that lives until the next full collection of garbage.
+    """
+    while fault is not None:
+        fault.__traceback__ = None
+        fault = fault.__context__
 
 
 def _is_over(seconds_left: float | None) -> bool:

@@ -16,6 +16,8 @@ from vecgate_server.errors import AnswersUnreadError
 
 CALL_BYTES = 16_384
 """What a call itself takes beside its answer, about; an answer no larger than this counts as small."""
+COPIES = 2
+"""Of an answer that waits: the bytes that were written, and gRPC's own of them for the connection."""
 CONNECTION_SHARE = 0.25
 """Of the bound, for one connection: who takes nothing keeps others from asking only with several."""
 RETRY_SECONDS = 1.0
@@ -30,7 +32,7 @@ class UnreadAnswers:
         """Begin with none.
 
         Args:
-            max_bytes: what may lie in memory at once, and the largest answer more.
+            max_bytes: of memory that they may hold at once, and the largest answer more.
         """
         self._max_bytes = max_bytes
         self._of_peer: Counter[str] = Counter()
@@ -51,11 +53,12 @@ class UnreadAnswers:
         Raises:
             AnswersUnreadError: it is large, and too much beside what has not been taken.
         """
-        if size > CALL_BYTES and method in LARGE_ANSWERS and self._bytes and self._bytes + size > self._max_bytes:
+        held = COPIES * size + CALL_BYTES
+        if size > CALL_BYTES and method in LARGE_ANSWERS and self._bytes and self._bytes + held > self._max_bytes:
             raise self._too_much("callers do not take", self._bytes)
-        self._bytes += size + CALL_BYTES
-        self._of_peer[peer] += size + CALL_BYTES
-        context.add_done_callback(cast("Any", partial(self._taken, peer, size + CALL_BYTES)))
+        self._bytes += held
+        self._of_peer[peer] += held
+        context.add_done_callback(cast("Any", partial(self._taken, peer, held)))
 
     def _taken(self, peer: str, held: int, _: object) -> None:
         self._bytes -= held
@@ -65,6 +68,6 @@ class UnreadAnswers:
 
     def _too_much(self, whose: str, held: int) -> AnswersUnreadError:
         return AnswersUnreadError(
-            f"answers of {held} bytes wait that {whose}; limits.max_unread_answer_bytes is {self._max_bytes}",
+            f"answers that {whose} hold {held} bytes of memory; limits.max_unread_answer_bytes is {self._max_bytes}",
             retry_after=RETRY_SECONDS,
         )

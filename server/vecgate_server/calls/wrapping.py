@@ -121,13 +121,7 @@ class WrappingServer:
         async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
             call = self._begin(method, context)
             try:
-                await self._identify(call)
-                request = await _only_message(context)
-                with self._around.hold_call(call, request):
-                    self._around.answers.admit(call.peer)
-                    response = await method.behaviour(self._read(method, call, request), context)
-                    content = self._checked(call, method.write(response))
-                    self._around.answers.send(context, method.name, call.peer, len(content))
+                content = await self._answer(method, call, context)
             except asyncio.CancelledError:
                 call.cancelled()
                 raise
@@ -137,6 +131,16 @@ class WrappingServer:
             return content
 
         return answer
+
+    async def _answer(self, method: _Method, call: Call, context: Context) -> bytes:
+        await self._identify(call)
+        request = await _only_message(context)
+        with self._around.hold_call(call, request):
+            self._around.answers.admit(call.peer)
+            response = await method.behaviour(self._read(method, call, request), context)
+            content = self._checked(call, method.write(response))
+            self._around.answers.send(context, method.name, call.peer, len(content))
+        return content
 
     def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
         async def answer(_: AsyncIterator[bytes], context: Context) -> None:
