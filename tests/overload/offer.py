@@ -24,17 +24,26 @@ SERVICE = "/vecgate.v1.VectorSearchService/"
 CHANNELS = 8
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
 """Connections of their own, and no call made twice."""
-REFUSALS = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
-"""CANCELLED is how gRPC itself refuses a call that it has no more room to keep until its turn comes."""
 
 
 class Ending(StrEnum):
-    """How a call ended: with its answer, refused by the server, not in time, or otherwise."""
+    """How a call ended: with its answer, refused by the server and told when to come back, dropped by gRPC, not in time, or otherwise.
+
+    gRPC itself drops, with CANCELLED, a call that it has no more room to keep until its turn comes.
+    """
 
     ANSWERED = "answered"
     REFUSED = "refused"
+    DROPPED = "dropped"
     LATE = "late"
     LOST = "lost"
+
+
+ENDINGS = {
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Ending.REFUSED,
+    grpc.StatusCode.CANCELLED: Ending.DROPPED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Ending.LATE,
+}
 
 
 @dataclass(slots=True)
@@ -181,10 +190,8 @@ class _Calls:
         self._tally.count(name, ending, time.perf_counter() - began)
 
     def _ending(self, error: grpc.aio.AioRpcError) -> Ending:
-        if error.code() in REFUSALS:
-            return Ending.REFUSED
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return Ending.LATE
+        if error.code() in ENDINGS:
+            return ENDINGS[error.code()]
         self._tally.lost[f"{error.code().name}: {error.details()}"] += 1
         return Ending.LOST
 
