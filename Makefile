@@ -7,6 +7,7 @@ PYTHON ?= python3
 # saves gigabytes, since PyPI's torch for Linux is the CUDA build.
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 # A long run: make conformance CONFORMANCE_EXAMPLES=500 CONFORMANCE_STEPS=40 (a fifth of the examples where a backend is emulated).
 CONFORMANCE_EXAMPLES ?=
@@ -47,8 +48,8 @@ setup: $(READY) ## Make the environment in .venv
 demo: $(READY) ## Start a server, index 1,000 abstracts, ask questions, restart, ask again
 	@$(BIN)/python clients/python/examples/demo.py
 
-test: $(READY) ## Run the test suite (pip only)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(READY) ## Run the test suite (pip only) in two processes (TEST_PROCESSES=0: in one)
+	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGS)
 
 CONFORMANCE := -p vecgate_backends.conformance.plugin --conformance tests/conformance --timeout=7200 \
     $(if $(CONFORMANCE_EXAMPLES),--conformance-examples=$(CONFORMANCE_EXAMPLES)) $(if $(CONFORMANCE_STEPS),--conformance-steps=$(CONFORMANCE_STEPS))

@@ -101,8 +101,13 @@ def server_process() -> type[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def graph_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The graphs of this session: whoever needs one first makes it."""
-    return tmp_path_factory.mktemp("graphs")
+    """The graphs of this session, of all its processes: whoever needs one first makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    graphs = folder / "graphs"
+    graphs.mkdir(exist_ok=True)
+    return graphs
 
 
 @pytest.fixture
