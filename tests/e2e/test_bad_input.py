@@ -447,7 +447,7 @@ async def test_a_bad_rerank_is_refused_with_its_reason_and_path(
 
 BAD_COLLECTIONS = {
     "dimension 0": (CreateCollectionRequest(unbound=Unbound()), INVALID, "INVALID_ARGUMENT"),
-    "too large a dimension": (CreateCollectionRequest(unbound=Unbound(dimension=16_385)), INVALID, "INVALID_ARGUMENT"),
+    "too large a dimension": (CreateCollectionRequest(unbound=Unbound(dimension=16_385)), INVALID, "LIMIT_EXCEEDED"),
 }
 BAD_INDEXES = {
     "m out of range": (IndexConfig(hnsw=HnswIndex(m=3)), "INVALID_ARGUMENT", "index.hnsw.m"),
