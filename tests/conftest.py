@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis_settings.register_profile("vecgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("vecgate")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SERVER_PYTHON = os.environ.get("VECGATE_TEST_SERVER_PYTHON", sys.executable)
