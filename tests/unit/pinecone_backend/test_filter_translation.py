@@ -40,8 +40,8 @@ def test_no_record_that_matches_is_kept_back(node: Filter, rows: list[Metadata])
         check(node, row)
 
 
-@pytest.mark.parametrize(("node", "_"), MEANINGS, ids=str)
-def test_every_filter_of_the_suite_lets_through_what_matches(node: Filter, _: set[str]) -> None:
+@pytest.mark.parametrize("node", [node for node, _ in MEANINGS], ids=str)
+def test_every_filter_of_the_suite_lets_through_what_matches(node: Filter) -> None:
     for value in VALUES.values():
         check(node, {} if value is None else {"f": value})
 
