@@ -15,6 +15,8 @@ from typing_extensions import override
 
 Request = TypeVar("Request")
 
+DEPARTURE_SECONDS = 0.1
+"""Within which gRPC tells that a caller has gone, after it told that no message comes."""
 QUIET_SECONDS = 0.1
 """A client that sends nothing for so long is taken to have stopped."""
 LONGEST_SECONDS = 1.0
@@ -45,6 +47,7 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
         self._turn = turn
         self._reading: asyncio.Future[object] | None = None
         self._exhausted = False
+        self._begun = False
 
     @override
     def __aiter__(self) -> StreamRequests[Request]:
@@ -70,8 +73,12 @@ class StreamRequests(AsyncIterator[Request], Generic[Request]):
         await asyncio.wait({self._reading})
         message, self._reading = self._reading.result(), None
         if isinstance(message, bytes):
+            self._begun = True
             return message
         self._exhausted = True
+        if not self._begun:
+            # As a rule the caller of a stream that never said anything went away, which ends this wait.
+            await asyncio.sleep(DEPARTURE_SECONDS)
         return None
 
     async def drop_rest(self) -> None:

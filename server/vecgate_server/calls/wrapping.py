@@ -27,12 +27,9 @@ from vecgate_server.calls.quotas import NoQuotas, Quotas, Turn
 from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
-from vecgate_server.stream_requests import StreamRequests
+from vecgate_server.stream_requests import DEPARTURE_SECONDS, StreamRequests
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
-DEPARTURE_SECONDS = 0.1
-"""Within which gRPC tells that a caller has gone, after it told that no message comes."""
 
 
 @dataclass(frozen=True, slots=True)
