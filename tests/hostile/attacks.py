@@ -266,6 +266,8 @@ def mutated_conversations(address: str, chance: random.Random) -> int:
             said += HeadersFrame(1, block, flags=["END_HEADERS"]).serialize()
             said += DataFrame(1, grpc_message(SEARCH), flags=["END_STREAM"]).serialize()
             for _ in range(chance.choice((1, 1, 2, 8))):
+                if not said:  # what was cut out was all there was
+                    break
                 place = chance.randrange(len(said))
                 chance.choice(_CHANGES)(said, place, chance)
             connection.send(bytes(said))
