@@ -40,7 +40,7 @@ def empty_server(work: Path, answers: Mapping[str, bytes]) -> Iterator[str]:
 async def _serve(files: list[Path]) -> None:
     server = grpc.aio.server(options=OPTIONS)
     handlers = {path.name: _handler(path.name, path.read_bytes()) for path in files}
-    server.add_registered_method_handlers("vecgate.v1.VectorSearchService", handlers)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("vecgate.v1.VectorSearchService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from vecgate.v1 import service_pb2
 from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_server
 from vecgate_server.calls.admission import Admission, Phase
-from vecgate_server.calls.departed_callers import keep_out_of_the_log
+from vecgate_server.calls.grpc_log import keep_callers_out_of_the_log
 from vecgate_server.calls.key_quotas import KeyQuotas
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
@@ -184,7 +184,7 @@ class Server:
         await self.stop()
 
     def _grpc_server(self) -> grpc.aio.Server:
-        keep_out_of_the_log()
+        keep_callers_out_of_the_log()
         limits = self._settings.limits
         server = grpc.aio.server(options=connection_options(self._settings.server, limits))
         protection, observation = self.protection, self._observation

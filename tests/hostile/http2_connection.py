@@ -68,9 +68,9 @@ class Http2Connection:
         self._next_stream += 2
         return self._next_stream - 2
 
-    def header_block(self, path: str, **headers: str | None) -> bytes:
+    def header_block(self, path: str, **headers: str | bytes | None) -> bytes:
         """Encode the headers of a call; an underscore in a name stands for a hyphen, a leading one for a colon, None leaves it out."""
-        usual: dict[str, str | None] = {
+        usual: dict[str, str | bytes | None] = {
             "_method": "POST",
             "_scheme": "http",
             "_path": path,
@@ -85,14 +85,14 @@ class Http2Connection:
         ]
         return bytes(self._encoder.encode(fields))
 
-    def begin(self, method: str, *, stream: int | None = None, **headers: str | None) -> int:
+    def begin(self, method: str, *, stream: int | None = None, **headers: str | bytes | None) -> int:
         """Send the headers of a call and leave it open; return its stream."""
         stream = stream or self.new_stream()
         block = self.header_block(SERVICE + method, **headers)
         self.send(HeadersFrame(stream, block, flags=["END_HEADERS"]))
         return stream
 
-    def call(self, method: str, content: bytes, **headers: str | None) -> int:
+    def call(self, method: str, content: bytes, **headers: str | bytes | None) -> int:
         """Send a whole call whose body is `content` as it is; return its stream."""
         stream = self.begin(method, stream=None, **headers)
         self.send(DataFrame(stream, content, flags=["END_STREAM"]))

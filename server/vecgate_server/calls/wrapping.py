@@ -24,6 +24,7 @@ from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
 from vecgate_server.calls.quotas import NoQuotas, Quotas, Turn
+from vecgate_server.calls.registration import register
 from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
@@ -92,12 +93,12 @@ class WrappingServer:
         self._reads: set[asyncio.Future[object]] = set()
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Leave out: they are the same handlers for a search by name, which gRPC begins only after the registered ones."""
+        """Leave out: generated code gives the same handlers by name, which can be wrapped one by one."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Register the handlers of a service, by the names of their methods."""
         wrapped = {name: self._wrap(service, _Method.of(name, handler)) for name, handler in handlers.items()}
-        self._server.add_registered_method_handlers(service, wrapped)
+        register(self._server, service, wrapped)
 
     def _wrap(self, service: str, method: _Method) -> Handler:
         behaviour: Callable[[Any, Context], Awaitable[Any]]

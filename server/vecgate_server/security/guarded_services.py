@@ -15,6 +15,7 @@ from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.caller import Scope
 from vecgate_server.calls.gate import Gate
 from vecgate_server.calls.observer import CallObserver
+from vecgate_server.calls.registration import register
 from vecgate_server.calls.wrapping import Surroundings
 from vecgate_server.errors import PermissionDeniedError
 
@@ -45,14 +46,14 @@ class GuardedServer:
     observers: Sequence[CallObserver]
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Leave out: they are the same handlers for a search by name, which gRPC begins only after the registered ones."""
+        """Leave out: generated code gives the same handlers by name, which can be wrapped one by one."""
 
     def add_registered_method_handlers(
         self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
         """Register the handlers of a service, by the names of their methods."""
         guarded = {name: self._guarded(name, handler) for name, handler in handlers.items()}
-        self.server.add_registered_method_handlers(service, guarded)
+        register(self.server, service, guarded)
 
     def _guarded(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         # gRPC types handlers for its blocking server, whence the casts.
