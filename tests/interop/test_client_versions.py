@@ -22,8 +22,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.model, pytest.mark.timeout(900)]
 
 def oldest(requirement: str) -> str:
     """Turn a lower bound into the version itself."""
-    found = re.fullmatch(r"(?P<name>[\w-]+)>=(?P<version>[\d.]+)", requirement)
-    assert found, f"{requirement}: a dependency of the client has a lower bound and nothing else"
+    found = re.fullmatch(r"(?P<name>[\w-]+)>=(?P<version>[\d.]+)(,!=[\d.*]+)*", requirement)
+    assert found, (
+        f"{requirement}: a dependency of the client has a lower bound, and versions it leaves out, and nothing else"
+    )
     return f"{found['name']}=={found['version']}"
 
 
