@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from faults.held_worker import MAX_TOKENS, HeldWorker, held_models, until, waiting_tokens
+from hostile.http2_connection import Http2Connection, grpc_message
+from hyperframe.frame import DataFrame
 from streaming.call import StreamCall, vector_record
 from streaming.serving import MODEL_NOTES, HeldWrites, serving
 
-from vecgate.v1.ingest_pb2 import UpsertStreamOpen, UpsertStreamRequest
+from vecgate.v1.ingest_pb2 import UpsertStreamBatch, UpsertStreamOpen, UpsertStreamRequest
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate.v1.record_pb2 import Record
 from vecgate_backends.errors import BackendUnavailableError, CollectionNotFoundError
@@ -23,6 +26,8 @@ from vecgate_server.app import Server
 EVERYTHING = CountRequest(collection="notes")
 METHOD = "/vecgate.v1.VectorSearchService/UpsertStream"
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+TEXTS = [letter * MAX_TOKENS for letter in "abcdefgh"]
+QUEUE_TOKENS = 4 * MAX_TOKENS
 
 
 @pytest.fixture
@@ -184,30 +189,50 @@ async def test_a_fault_of_the_backend_ends_the_stream_after_the_batches_before_i
         assert (await stub.Count(EVERYTHING)).count == 4
 
 
-@pytest.mark.parametrize("way", ["cancels", "disconnects"])
-async def test_a_client_that_vanishes_leaves_nothing_behind(way: str) -> None:
-    worker = HeldWorker()
-    async with serving(MODEL_NOTES, models=held_models(worker), stream_window_records=48) as (server, _):
-        before = asyncio.all_tasks()
-        worker.hold()
-        # Its own channel, which takes its connection along when it is closed.
-        async with grpc.aio.insecure_channel(
-            server.address, options=[("grpc.use_local_subchannel_pool", 1)]
-        ) as channel:
-            stream = StreamCall(_stub(channel))
-            await stream.open("notes")
-            texts = [letter * MAX_TOKENS for letter in "abcdefgh"]
-            sending = asyncio.create_task(_put_texts(stream, texts))
-            while stream.received < 6:
-                await stream.read()
-            await worker.has_entered()
-            assert waiting_tokens(server)
-            if way == "cancels":
-                stream.call.cancel()
-                await until(lambda: not streams_in_hand(server))
+@asynccontextmanager
+async def cancels(server: Server) -> AsyncIterator[None]:
+    """Send texts and cancel the call in the end; the connection outlives it."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stream = StreamCall(_stub(channel))
+        await stream.open("notes")
+        sending = asyncio.create_task(_put_texts(stream))
+        while stream.received < 6:
+            await stream.read()
+        yield
+        stream.call.cancel()
         await until(lambda: not streams_in_hand(server))
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+
+
+@asynccontextmanager
+async def disconnects(server: Server) -> AsyncIterator[None]:
+    """Send texts and close the connection in the end without a word: a channel that is closed may cancel the call first, or keep it."""
+    with Http2Connection(server.address) as connection:
+        call = connection.begin("UpsertStream")
+        opening = UpsertStreamRequest(open=UpsertStreamOpen(collection="notes"))
+        batches = [
+            UpsertStreamRequest(batch=UpsertStreamBatch(sequence=sequence, records=[Record(id=text, text=text)]))
+            for sequence, text in enumerate(TEXTS, start=1)
+        ]
+        for message in (opening, *batches):
+            connection.send(DataFrame(call, grpc_message(message.SerializeToString())))
+        yield
+
+
+@pytest.mark.parametrize("vanishing", [cancels, disconnects], ids=["cancels", "disconnects"])
+async def test_a_client_that_vanishes_leaves_nothing_behind(
+    vanishing: Callable[[Server], AbstractAsyncContextManager[None]],
+) -> None:
+    worker = HeldWorker()
+    async with serving(MODEL_NOTES, models=held_models(worker, QUEUE_TOKENS), stream_window_records=48) as (server, _):
+        before = asyncio.all_tasks()
+        worker.hold()
+        async with vanishing(server):
+            await worker.has_entered()
+            await until(lambda: waiting_tokens(server) == QUEUE_TOKENS)
+            assert streams_in_hand(server)
+        await until(lambda: not streams_in_hand(server))
         assert waiting_tokens(server) == 0
         await until(lambda: not {task for task in asyncio.all_tasks() - before if "vecgate_server" in repr(task)})
         worker.release()
@@ -228,8 +253,8 @@ def _stub(channel: grpc.aio.Channel) -> Any:
     return VectorSearchServiceStub(channel)
 
 
-async def _put_texts(stream: StreamCall, texts: Sequence[str]) -> None:
-    for text in texts:
+async def _put_texts(stream: StreamCall) -> None:
+    for text in TEXTS:
         await stream.put([Record(id=text, text=text)])
 
 
