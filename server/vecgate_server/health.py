@@ -74,12 +74,13 @@ class HealthService(health_pb2_grpc.HealthServicer):
         """
         last: int | None = None
         while True:
-            changed = self._changed
+            # All of one moment: what changes while a message is sent is seen in the next round.
+            changed, draining = self._changed, self._draining
             state = self._states.get(request.service, SERVICE_UNKNOWN)
             if state != last:
                 last = state
                 yield HealthCheckResponse(status=state)
-            if self._draining:
+            if draining:
                 return
             await changed.wait()
 
