@@ -44,6 +44,8 @@ class Place:
         self.failures = 0
         self._settings = settings
         self._process: SupervisedProcess | None = None
+        # One that said that it cannot serve, until it has ended: kept, since whoever waits for that may be given up.
+        self._unfit: SupervisedProcess | None = None
         self._since = 0.0
 
     async def start(self) -> None:
@@ -59,8 +61,8 @@ class Place:
             raise ServerStartError(f"no process can be started: {fault.strerror}", FAILED) from None
         report = await process.report()
         if report.fault:
-            self._process = None
-            await process.drained(ENDING_SECONDS)
+            self._process, self._unfit = None, process
+            await self._unfit_ended()
             raise ServerStartError(report.fault, report.code)
         self.serving = True
         self._since = time.monotonic()
@@ -90,7 +92,8 @@ class Place:
             self._process.drain()
 
     async def drained(self, seconds: float) -> bool:
-        """Wait for the end of the process, for so long; then end it. Return whether it ended well, or there is none."""
+        """Wait for the end of the process, for so long; then end it. Return whether it ended well, or there is none that can serve."""
+        await self._unfit_ended()
         if self._process is None:
             return True
         well = await self._process.drained(seconds)
@@ -100,5 +103,12 @@ class Place:
 
     def kill(self) -> None:
         """End the process at once."""
-        if self._process:
-            self._process.kill()
+        for process in (self._process, self._unfit):
+            if process:
+                process.kill()
+
+    async def _unfit_ended(self) -> None:
+        """Wait for the end of a process that cannot serve, for ENDING_SECONDS; then end it."""
+        if self._unfit:
+            await self._unfit.drained(ENDING_SECONDS)
+            self._unfit = None
