@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from vecgate import (
     BatchQuery,
     ById,
     Client,
+    DeadlineExceededError,
     FailedPreconditionError,
     Fields,
     FlatIndex,
@@ -25,6 +27,7 @@ from vecgate import (
     NotFoundError,
     Record,
     SearchResult,
+    ServerInfo,
     ServingStatus,
     Timestamp,
     field,
@@ -250,6 +253,19 @@ def test_the_server_tells_what_it_is(client: Client) -> None:
     assert client.health() is ServingStatus.SERVING
     assert client.health("backend.memory") is ServingStatus.SERVING
     assert client.health("no.such.service") is ServingStatus.UNKNOWN
+
+
+async def test_thousands_of_calls_at_once_take_turns_and_are_all_answered(memory_server: ServerProcess) -> None:
+    async with AsyncClient(memory_server.address) as client:
+        told = await asyncio.gather(*(client.server_info() for _ in range(3_000)))
+    assert len(told) == 3_000
+
+
+async def test_a_call_whose_time_is_over_before_its_turn_says_so(memory_server: ServerProcess) -> None:
+    async with AsyncClient(memory_server.address) as client:
+        calls = (client.server_info(timeout=0.05) for _ in range(3_000))
+        told = await asyncio.gather(*calls, return_exceptions=True)
+    assert DeadlineExceededError in set(map(type, told)) <= {ServerInfo, DeadlineExceededError}
 
 
 async def test_the_asynchronous_client_does_the_same(memory_server: ServerProcess, collection: str) -> None:

@@ -216,8 +216,8 @@ def had_no_effect(error: VecgateError) -> bool:
 def _was_interrupted(error: VecgateError) -> bool:
     """Whether a request met no server, or one that went away.
 
-    gRPC answers what comes to a server while it stops with CANCELLED (https://github.com/grpc/grpc/issues/41785), and so do proxies that give up;
-    what vecgate itself answers has an id.
+    gRPC answers with CANCELLED what comes to a server while it stops (https://github.com/grpc/grpc/issues/41785) or while more calls wait
+    than it lets wait, and so do proxies that give up; what vecgate itself answers has an id.
     """
     if error.code is grpc.StatusCode.CANCELLED:
         return error.request_id is None

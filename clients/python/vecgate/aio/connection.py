@@ -27,6 +27,7 @@ from vecgate.channel import (
 from vecgate.errors import VecgateError
 from vecgate.security import ChannelSecurity
 from vecgate.server_info import Limits
+from vecgate.turns import AsyncTurns
 from vecgate.upsert_stream.async_calls import AsyncStreamCall
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
@@ -70,6 +71,7 @@ class AsyncConnection:
         self._parts: AsyncChannelParts | None = None
         self._limits: Limits | None = None
         self._closed = False
+        self._turns = AsyncTurns()
 
     @property
     def stub(self) -> AsyncStub:
@@ -157,7 +159,7 @@ class AsyncConnection:
             try:
                 if begun is not None:
                     return await begun.answer()
-                return await method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
+                return await self._turns.ask(method, request, end, self.metadata)
             except grpc.aio.AioRpcError as failure:
                 error = self.error_from(failure)
                 remaining = end - time.monotonic()

@@ -25,6 +25,7 @@ from vecgate.channel import (
 from vecgate.errors import VecgateError
 from vecgate.security import ChannelSecurity
 from vecgate.server_info import Limits
+from vecgate.turns import Turns
 from vecgate.upsert_stream.calls import StreamCall
 from vecgate.v1.server_info_pb2 import GetServerInfoRequest
 from vecgate.v1.service_pb2_grpc import VectorSearchServiceStub
@@ -68,6 +69,7 @@ class Connection:
         self._parts: ChannelParts | None = None
         self._limits: Limits | None = None
         self._closed = False
+        self._turns = Turns()
 
     @property
     def stub(self) -> Stub:
@@ -155,7 +157,7 @@ class Connection:
             try:
                 if begun is not None:
                     return begun.answer()
-                return method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
+                return self._turns.ask(method, request, end, self.metadata)
             except grpc.RpcError as failure:
                 error = self.error_from(failure)
                 remaining = end - time.monotonic()
