@@ -101,7 +101,7 @@ promtool:
 	@sh tests/interop/install_promtool.sh .promtool
 
 test-interop: $(READY) programs promtool ## Install other toolchains (apt, npm), build the programs in clients/ and test them; nothing is skipped
-	@$(BIN)/python -m pytest tests/interop --forbid-skips $(PYTEST_ARGS)
+	@VECGATE_TEST_LOAD_MINUTES=1 $(BIN)/python -m pytest tests/interop tests/e2e/test_load.py --forbid-skips $(PYTEST_ARGS)
 
 # LangChain and Haystack each bring plugins for pytest and packages of their own.
 test-interop: .venv-langchain/ready .venv-haystack/ready

@@ -21,11 +21,12 @@ from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_serve
 from vecgate_server.calls.admission import Admission, Phase
 from vecgate_server.calls.grpc_log import keep_callers_out_of_the_log
 from vecgate_server.calls.key_quotas import KeyQuotas
+from vecgate_server.calls.letting_in import let_more_in
+from vecgate_server.calls.registration import Services
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
 from vecgate_server.config import ServerSettings, Settings
-from vecgate_server.config_backends import backend_options
-from vecgate_server.configured_backend import ConfiguredBackend
+from vecgate_server.configured_backend import configured_backends
 from vecgate_server.directory import Directory
 from vecgate_server.draining import Draining
 from vecgate_server.encoders.base import Models
@@ -80,7 +81,7 @@ class Server:
         self.address = ""
         self.protection = Protection(settings.security)
         self._models = models or models_of(settings)
-        self._directory = Directory(_backends(settings), settings.default_backend_name)
+        self._directory = Directory(configured_backends(settings), settings.default_backend_name)
         self._draining = Draining()
         self._admission = Admission(settings.limits, lambda: self._directory.progress)
         services = [*OVERALL_HEALTH, *(backend_service(name) for name in settings.backends)]
@@ -89,6 +90,7 @@ class Server:
         self._monitoring: asyncio.Task[None] | None = None
         self.health_port = _health_port(settings.server, self._health)
         self._grpc: grpc.aio.Server | None = None
+        self.letting_in: set[asyncio.Task[None]] = set()
         self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
         watched = Watched(self._models, self._directory, self._admission, self._health, self.protection)
         self._observation = Observation(settings, watched)
@@ -118,12 +120,16 @@ class Server:
             ListenError: the address is in use or not of this machine.
             ConfigurationError: that of the metrics is, or the audit log cannot be written.
         """
-        server = self._grpc = self._grpc_server()
+        keep_callers_out_of_the_log()
+        services = self._services()
+        options = connection_options(self._settings.server, self._settings.limits)
+        server = self._grpc = grpc.aio.server(handlers=services.handlers, options=options)
         where = self._settings.server
         credentials = self.protection.credentials()
         address = listen(server, where.host, where.port, MAIN_SETTINGS, credentials, shared=where.shares_port)
         self.protection.begin()
         await server.start()
+        self.letting_in = let_more_in(server, services.handlers)
         self.address = address
         if self.health_port:
             await self.health_port.start()
@@ -183,10 +189,8 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _grpc_server(self) -> grpc.aio.Server:
-        keep_callers_out_of_the_log()
-        limits = self._settings.limits
-        server = grpc.aio.server(options=connection_options(self._settings.server, limits))
+    def _services(self) -> Services:
+        services, limits = Services(), self._settings.limits
         protection, observation = self.protection, self._observation
         around = Surroundings(
             self._admission,
@@ -196,13 +200,13 @@ class Server:
             observers=(*observation.observers, *protection.observers),
             tracer=observation.tracer,
         )
-        wrapping = WrappingServer(server, around, max_message_bytes=limits.max_message_bytes)
+        wrapping = WrappingServer(services, around, max_message_bytes=limits.max_message_bytes)
         add_VectorSearchServiceServicer_to_server(
             VectorSearchService(self._handlers()), cast("grpc.aio.Server", wrapping)
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        add_guarded_services(server, around, (SERVICE, HEALTH, reflection.SERVICE_NAME))
-        return server
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, cast("grpc.aio.Server", services))
+        add_guarded_services(services, around, (SERVICE, HEALTH, reflection.SERVICE_NAME))
+        return services
 
     def _handlers(self) -> Handlers:
         directory, models, limits = self._directory, self._models, self._settings.limits
@@ -287,11 +291,3 @@ async def _end_within(seconds: float, ending: asyncio.Task[None]) -> None:
 def _health_port(settings: ServerSettings, health: HealthService) -> HealthPort | None:
     port = settings.health_port
     return None if port is None else HealthPort(settings.health_host, port, health, shared=settings.shares_port)
-
-
-def _backends(settings: Settings) -> list[ConfiguredBackend]:
-    backends = []
-    for name, configured in settings.backends.items():
-        backend, options = backend_options(name, configured)
-        backends.append(ConfiguredBackend(name, configured.kind, backend(options)))
-    return backends

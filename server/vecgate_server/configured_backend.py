@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from vecgate_backends.contract import Backend, Capabilities, Figure, TellsFigures, TellsProgress
 from vecgate_backends.errors import BackendUnavailableError, UnavailableError, VecgateError
+from vecgate_server.config import Settings
+from vecgate_server.config_backends import backend_options
 from vecgate_server.measured_backend import BackendMeter, MeasuredBackend
 
 log = logging.getLogger(__name__)
@@ -16,6 +18,19 @@ CHECK_SECONDS = 5.0
 """A backend that has not said within this time that it works does not work."""
 RETRY_SECONDS = 2.0
 """When to try a backend again that is away; told to callers too."""
+
+
+def configured_backends(settings: Settings) -> list[ConfiguredBackend]:
+    """Build the backends of the settings; none is opened.
+
+    Raises:
+        ConfigurationError: the options of one are wrong, or what it needs is not installed.
+    """
+    backends = []
+    for name, configured in settings.backends.items():
+        backend, options = backend_options(name, configured)
+        backends.append(ConfiguredBackend(name, configured.kind, backend(options)))
+    return backends
 
 
 class ConfiguredBackend:

@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 
 from vecgate_backends.errors import ConfigurationError
-from vecgate_server.config import LimitSettings, ServerSettings
+from vecgate_server.config import ServerSettings
+from vecgate_server.config_limits import LimitSettings
 
 MAIN_SETTINGS = "server.host and server.port"
 HEALTH_SETTINGS = "server.health_host and server.health_port"
@@ -77,6 +78,9 @@ def connection_options(server: ServerSettings, limits: LimitSettings) -> list[tu
         ("grpc.max_receive_message_length", min(2 * limits.max_message_bytes, LARGEST_MESSAGE)),
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_concurrent_streams", limits.max_calls_per_connection),
+        # Between the two it drops some of the calls that come, at random.
+        ("grpc.server.max_pending_requests", limits.max_waiting_calls // 2),
+        ("grpc.server.max_pending_requests_hard_limit", limits.max_waiting_calls),
         sharing_option(shared=server.shares_port),
         *KEPT_ALIVE,
     ]

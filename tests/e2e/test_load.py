@@ -1,6 +1,6 @@
 """Twice as many calls as the server can answer, beside clients that vanish, stall and cancel: it goes on answering what it can.
 
-VECGATE_TEST_LOAD_MINUTES says how long; `make test-load` takes 20 minutes. The clients run on the same machine, in processes of their own,
+VECGATE_TEST_LOAD_MINUTES says how long; `make test-load` takes 20 minutes, `make test-interop` one. The clients run on the same machine, in processes of their own,
 and the log tells what they took of it.
 """
 
@@ -39,15 +39,23 @@ MINUTES = float(os.environ.get("VECGATE_TEST_LOAD_MINUTES", "0.25"))
 TIMES = 2.0
 CALLERS = (8, 16, 32)
 """How many ask at once while the peak is looked for."""
-GOODPUT = 0.8
-"""Of the peak."""
+ROUNDS = 3
+"""Of each of them, before the load and again after it: a machine is not equally fast at all times."""
+GOODPUT = 0.8 if MINUTES > 1 else 0.6
+"""Of the peak. A machine is not equally fast at all times, and a minute is too short to even that out."""
 KIND_GOODPUT = 0.5
 """Of the peak of each kind of call: none starves for the others."""
-ANSWER_SECONDS = 1.0
-"""99 of 100 answers come sooner."""
+ANSWER_SECONDS = 1.5
+"""99 of 100 answers come sooner; half of it goes by until a call is let in."""
 MEMORY_GROWTH = 1.3
 UNREAD_ANSWER_BYTES = 33_554_432
 """A ninth of what a server holds that has its model and as few records as this one: what clients that stall may add to it."""
+SETTINGS = {
+    "limits": {"max_unread_answer_bytes": UNREAD_ANSWER_BYTES},
+    "telemetry": {"metrics_port": 0},
+    # The peak is looked for with few texts and the load has many: with a cache it would be another's.
+    "encoder": {"cache_mib": 0},
+}
 DESCRIPTORS = 4
 """More or less at any moment without any call: files of segments that are merged."""
 
@@ -106,27 +114,43 @@ def fill(address: str) -> None:
             stub.Upsert(write, timeout=60)
 
 
-def peak_of(offerer: Offerer, address: str, seconds: float) -> Tally:
-    """Return the best of some closed loops; the first of all warms up."""
-    offerer.make(address, Closed(CALLERS[0], seconds / 4))
-    return max((offerer.make(address, Closed(callers, seconds)) for callers in CALLERS), key=Tally.rate)
+class Peak:
+    """Looks for the most that a server answers to callers who wait for their answers."""
+
+    def __init__(self, offerer: Offerer, address: str) -> None:
+        self._offerer = offerer
+        self._address = address
+        self._tallies = {callers: Tally() for callers in CALLERS}
+        self.memory: list[float] = []
+
+    def look(self, process_id: int, seconds: float) -> Tally:
+        """Ask for so many seconds with each number of callers; return what the best of them got, this time and before."""
+        self._offerer.make(self._address, Closed(CALLERS[0], seconds / ROUNDS))
+        with watching_memory(process_id) as memory:
+            for _ in range(ROUNDS):
+                for callers, tally in self._tallies.items():
+                    tally.add(self._offerer.make(self._address, Closed(callers, seconds / ROUNDS)))
+        self.memory += memory
+        return max(self._tallies.values(), key=Tally.rate)
 
 
 def overloaded(server: Any, offerer: Offerer, seconds: float) -> Overload:
     process_id, address = server.process.pid, server.address
-    with watching_memory(process_id) as before:
-        peak = peak_of(offerer, address, max(2.0, seconds / 20))
+    peak, looking_for = Peak(offerer, address), max(3.0, seconds / 20)
+    first = peak.look(process_id, looking_for).rate()
+    before = list(peak.memory)
     processor = processor_seconds(process_id)
     with watching_memory(process_id) as memory, misbehaving(address, seconds) as unruly:
-        load: Future[Tally] = offerer.begin(address, Open(TIMES * peak.rate(), seconds))
+        load: Future[Tally] = offerer.begin(address, Open(TIMES * first, seconds))
         tally = load.result()
         done = unruly.result()
+    taken = processor_seconds(process_id) - processor
     return Overload(
-        peak=peak,
+        peak=peak.look(process_id, looking_for),
         overload=tally,
         memory_before=before,
         memory=memory,
-        server_load=(processor_seconds(process_id) - processor) / tally.lasted,
+        server_load=taken / tally.lasted,
         client_load=tally.processor_seconds / tally.lasted,
         unruly=done,
     )
@@ -148,9 +172,7 @@ def at_rest(server: Any, base: Held) -> Held:
 def test_at_twice_its_capacity_a_server_answers_four_fifths_of_its_peak_and_loses_nothing(
     start_server: Any, offerer: Offerer
 ) -> None:
-    server = start_server(
-        {"limits": {"max_unread_answer_bytes": UNREAD_ANSWER_BYTES}, "telemetry": {"metrics_port": 0}}
-    )
+    server = start_server(SETTINGS)
     fill(server.address)
     offerer.make(server.address, Closed(4, 1.0))
     base = held(server.process.pid)
@@ -159,7 +181,7 @@ def test_at_twice_its_capacity_a_server_answers_four_fifths_of_its_peak_and_lose
     rest = at_rest(server, base)
     log.info("before: %s; after: %s", base, rest)
     assert not seen.overload.lost
-    assert seen.overload.total() / seen.overload.lasted >= 0.95 * TIMES * seen.peak.rate()
+    assert seen.overload.total() / seen.overload.lasted >= 0.9 * TIMES * seen.peak.rate()
     assert seen.overload.rate() >= GOODPUT * seen.peak.rate(), seen.told()
     assert seen.least_goodput() >= KIND_GOODPUT, seen.told()
     assert percentile(seen.overload.sorted_seconds(Ending.ANSWERED), 99) <= ANSWER_SECONDS

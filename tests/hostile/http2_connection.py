@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from hyperframe.frame import (
     DataFrame,
     Frame,
     HeadersFrame,
+    RstStreamFrame,
     SettingsFrame,
     WindowUpdateFrame,
 )
@@ -130,6 +131,20 @@ class Http2Connection:
             elif frame.stream_id == stream and type(frame).__name__ == "RstStreamFrame":
                 return None
         return None
+
+    def statuses(self, streams: Collection[int], seconds: float = SOCKET_SECONDS) -> dict[int, int | None]:
+        """Wait until all of some calls have ended; return their gRPC statuses, None where a stream was reset without one."""
+        ended: dict[int, int | None] = {}
+        for frame in self.frames(seconds):
+            if isinstance(frame, HeadersFrame):
+                headers: dict[Any, Any] = dict(self._decoder.decode(frame.data))
+                if "grpc-status" in headers:
+                    ended[frame.stream_id] = int(headers["grpc-status"])
+            elif isinstance(frame, RstStreamFrame):
+                ended.setdefault(frame.stream_id, None)
+            if len(ended) == len(streams):
+                break
+        return ended
 
     def is_ended(self, seconds: float = SOCKET_SECONDS) -> bool:
         """Return whether the server ends the connection within some time."""

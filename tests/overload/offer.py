@@ -7,23 +7,22 @@ import random
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from multiprocessing import get_context
-from typing import Any
 
-import grpc
-import grpc.aio
+from hostile.http2_connection import SERVICE
 
+from overload.lean_connection import CANCELLED, LATE, LeanConnection, Prepared, connect, prepared
 from overload.mix import Kind, kinds
 
-SERVICE = "/vecgate.v1.VectorSearchService/"
-CHANNELS = 8
-OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-"""Connections of their own, and no call made twice."""
+CONNECTIONS = 8
+SWEEP_SECONDS = 0.01
+"""From one look for calls whose time is over to the next, at most."""
 
 
 class Ending(StrEnum):
@@ -39,11 +38,13 @@ class Ending(StrEnum):
     LOST = "lost"
 
 
-ENDINGS = {
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Ending.REFUSED,
-    grpc.StatusCode.CANCELLED: Ending.DROPPED,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Ending.LATE,
+ENDINGS: dict[int | None, Ending] = {
+    0: Ending.ANSWERED,
+    8: Ending.REFUSED,
+    CANCELLED: Ending.DROPPED,
+    LATE: Ending.LATE,
 }
+"""By gRPC's status."""
 
 
 @dataclass(slots=True)
@@ -70,6 +71,16 @@ class Tally:
         """Note the end of a call."""
         self.endings[kind, ending] += 1
         self.seconds.setdefault((kind, ending), array("f")).append(seconds)
+
+    def add(self, other: Tally) -> None:
+        """Take in the calls of another run."""
+        self.endings += other.endings
+        for each, seconds in other.seconds.items():
+            self.seconds.setdefault(each, array("f")).extend(seconds)
+        self.lasted += other.lasted
+        self.processor_seconds += other.processor_seconds
+        self.furthest_behind = max(self.furthest_behind, other.furthest_behind)
+        self.lost += other.lost
 
     def total(self, ending: Ending | None = None) -> int:
         """Calls that ended so; None: all of them."""
@@ -136,70 +147,84 @@ class _Calls:
     def __init__(self, address: str) -> None:
         self._address = address
         self._chance = random.Random(11)
-        self._kinds: Mapping[str, Kind] = kinds()
+        self._kinds = _all_prepared()
         self._names = list(self._kinds)
-        self._shares = [kind.share for kind in self._kinds.values()]
+        self._shares = [kind.share for kind in kinds().values()]
         self._tally = Tally()
-        self._channels: list[grpc.aio.Channel] = []
+        self._connections: list[LeanConnection] = []
         self._made = 0
+        self._under_way = 0
 
     async def make(self, offer: Closed | Open) -> Tally:
-        self._channels = [grpc.aio.insecure_channel(self._address, options=OPTIONS) for _ in range(CHANNELS)]
-        await asyncio.gather(*(channel.channel_ready() for channel in self._channels))
+        self._connections = [await connect(self._address) for _ in range(CONNECTIONS)]
+        sweeping = asyncio.create_task(self._give_up_late())
         processor, began = time.process_time(), time.monotonic()
         if isinstance(offer, Closed):
-            await asyncio.gather(*(self._ask_again(began + offer.seconds) for _ in range(offer.callers)))
+            self._begin_callers(offer.callers, began + offer.seconds)
+            await self._idle()
             self._tally.lasted = time.monotonic() - began
         else:
-            calls = await self._make_all(offer, began)
+            await self._make_all(offer, began)
             self._tally.lasted = time.monotonic() - began
-            await asyncio.gather(*calls)
+            await self._idle()
         self._tally.processor_seconds = time.process_time() - processor
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        sweeping.cancel()
+        for connection in self._connections:
+            connection.close()
         return self._tally
 
-    async def _ask_again(self, until: float) -> None:
-        while time.monotonic() < until:
-            await self._call()
+    def _begin_callers(self, callers: int, until: float) -> None:
+        def ask_again() -> None:
+            if time.monotonic() < until:
+                self._call(then=ask_again)
 
-    async def _make_all(self, offer: Open, began: float) -> set[asyncio.Task[None]]:
-        under_way: set[asyncio.Task[None]] = set()
+        for _ in range(callers):
+            self._call(then=ask_again)
+
+    async def _make_all(self, offer: Open, began: float) -> None:
         due = began
         while due < began + offer.seconds:
             behind = time.monotonic() - due
             self._tally.furthest_behind = max(self._tally.furthest_behind, behind)
             await asyncio.sleep(max(-behind, 0.0))
-            call = asyncio.create_task(self._call())
-            under_way.add(call)
-            call.add_done_callback(under_way.discard)
+            self._call(then=None)
             due += self._chance.expovariate(offer.calls_a_second)
-        return under_way
 
-    async def _call(self) -> None:
+    async def _idle(self) -> None:
+        while self._under_way:  # noqa: ASYNC110  # asked a few times at the end
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _give_up_late(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for connection in self._connections:
+                connection.end_late()
+
+    def _call(self, then: Callable[[], None] | None) -> None:
         (name,) = self._chance.choices(self._names, self._shares)
-        kind = self._kinds[name]
-        channel = self._channels[self._made % CHANNELS]
+        deadline, calls = self._kinds[name]
+        connection = self._connections[self._made % CONNECTIONS]
         self._made += 1
-        messages = kind.requests[self._chance.randrange(len(kind.requests))]
+        self._under_way += 1
         began = time.perf_counter()
-        try:
-            await _ask(channel, kind, messages)
-            ending = Ending.ANSWERED
-        except grpc.aio.AioRpcError as error:
-            ending = self._ending(error)
-        self._tally.count(name, ending, time.perf_counter() - began)
 
-    def _ending(self, error: grpc.aio.AioRpcError) -> Ending:
-        if error.code() in ENDINGS:
-            return ENDINGS[error.code()]
-        self._tally.lost[f"{error.code().name}: {error.details()}"] += 1
-        return Ending.LOST
+        def ended(status: int | None) -> None:
+            self._under_way -= 1
+            ending = ENDINGS.get(status, Ending.LOST)
+            if ending is Ending.LOST:
+                self._tally.lost[f"{name}: status {status}"] += 1
+            self._tally.count(name, ending, time.perf_counter() - began)
+            if then is not None:
+                then()
+
+        connection.call(calls[self._chance.randrange(len(calls))], deadline, ended)
 
 
-async def _ask(channel: grpc.aio.Channel, kind: Kind, messages: Any) -> None:
-    if kind.method != "UpsertStream":
-        await channel.unary_unary(SERVICE + kind.method)(messages[0], timeout=kind.deadline)
-        return
-    call: Any = channel.stream_stream(SERVICE + kind.method)(iter(messages), timeout=kind.deadline)
-    async for _ in call:
-        pass
+@cache
+def _all_prepared() -> dict[str, tuple[float, Sequence[Prepared]]]:
+    return {name: _prepared(kind) for name, kind in kinds().items()}
+
+
+def _prepared(kind: Kind) -> tuple[float, Sequence[Prepared]]:
+    path = SERVICE + kind.method
+    return kind.deadline, [prepared(path, messages, kind.deadline) for messages in kind.requests]

@@ -105,7 +105,7 @@ class _Unruly:
         """Ask for large answers, and read none of them."""
         connection = Http2Connection(self._address, settings={INITIAL_WINDOW_SIZE: 0})
         everything = GetRequest(
-            collection="load", selector=Selector(all=True), fields=ReturnFields(vector=True), limit=1_000
+            collection="load", selector=Selector(all=True), fields=ReturnFields(vector=True), limit=100
         )
         for _ in range(CALLS):
             connection.call("Get", grpc_message(everything.SerializeToString()))

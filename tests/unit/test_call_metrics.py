@@ -12,7 +12,7 @@ from vecgate_server import errors
 from vecgate_server.calls.admission import Admission
 from vecgate_server.calls.caller import ANYBODY
 from vecgate_server.calls.observer import EndedCall
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.metrics.calls import REFUSALS, CallMetrics
 
 

@@ -17,7 +17,7 @@ from vecgate_backends.contract import ByIds
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.filters import And, Compare, Eq, Exists, Filter, In, Not, Or, Order
 from vecgate_backends.records import IDS_ONLY, Fields, MetadataValue, Record, Timestamp
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.errors import LimitExceededError
 from vecgate_server.translate.filters import filter_from_wire, selector_from_wire
 from vecgate_server.translate.metadata import metadata_from_wire, metadata_to_wire, value_from_wire, value_to_wire

@@ -15,7 +15,7 @@ from vecgate.v1.metadata_pb2 import StringList, Value
 from vecgate.v1.vector_pb2 import FloatList, Vector
 from vecgate_backends.errors import DimensionMismatchError, InvalidArgumentError
 from vecgate_backends.records import Metric
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.errors import LimitExceededError, NotFiniteError, ZeroVectorError
 from vecgate_server.validate import argument_rules, metadata_rules
 from vecgate_server.validate.vectors import MAX_LENGTH, read_vector, read_vectors

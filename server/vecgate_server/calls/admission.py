@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 from vecgate_server.calls.caller import caller
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.draining import shutting_down
 from vecgate_server.errors import StartingError, TooManyBytesError, TooManyCallsError, TooManyStreamsError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from vecgate_server.calls.caller import Caller
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 
 Figure = TypeVar("Figure", int, float)
 

@@ -18,7 +18,7 @@ from vecgate_server.calls.allotment import Allotment
 from vecgate_server.calls.caller import Caller
 from vecgate_server.calls.quotas import Quotas, Turn
 from vecgate_server.calls.token_bucket import TokenBucket
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.token_allowance import TokenAllowance, token_allowance
 from vecgate_server.errors import (
     KeyCallsExceededError,

@@ -24,7 +24,7 @@ from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
 from vecgate_server.calls.quotas import NoQuotas, Quotas, Turn
-from vecgate_server.calls.registration import register
+from vecgate_server.calls.registration import Services, register
 from vecgate_server.calls.tracer import CallTracer
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.errors import RequestTooLargeError, ResponseTooLargeError
@@ -80,14 +80,14 @@ class Surroundings:
 
 
 class WrappingServer:
-    """A server where generated code registers a service, with every handler wrapped on its way to the real one.
+    """Where generated code registers a service, with every handler wrapped on its way to the real one.
 
     What is around a call could be an interceptor of gRPC's; but asking that for its handler again at each call takes longer than
     all that is done here.
     """
 
-    def __init__(self, server: grpc.aio.Server, surroundings: Surroundings, *, max_message_bytes: int) -> None:
-        self._server = server
+    def __init__(self, services: Services, surroundings: Surroundings, *, max_message_bytes: int) -> None:
+        self._services = services
         self._around = surroundings
         self._max_message_bytes = max_message_bytes
         self._reads: set[asyncio.Future[object]] = set()
@@ -98,7 +98,7 @@ class WrappingServer:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Register the handlers of a service, by the names of their methods."""
         wrapped = {name: self._wrap(service, _Method.of(name, handler)) for name, handler in handlers.items()}
-        register(self._server, service, wrapped)
+        register(self._services, service, wrapped)
 
     def _wrap(self, service: str, method: _Method) -> Handler:
         behaviour: Callable[[Any, Context], Awaitable[Any]]

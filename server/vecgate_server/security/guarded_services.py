@@ -15,12 +15,12 @@ from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.caller import Scope
 from vecgate_server.calls.gate import Gate
 from vecgate_server.calls.observer import CallObserver
-from vecgate_server.calls.registration import register
+from vecgate_server.calls.registration import Services, register
 from vecgate_server.calls.wrapping import Surroundings
 from vecgate_server.errors import PermissionDeniedError
 
 
-def add_guarded_services(server: grpc.aio.Server, around: Surroundings, reflected: Sequence[str]) -> None:
+def add_guarded_services(services: Services, around: Surroundings, reflected: Sequence[str]) -> None:
     """Register reflection of some services, for every key, and channelz, for keys with scope admin."""
     for scope, add, servicer in (
         (
@@ -30,7 +30,7 @@ def add_guarded_services(server: grpc.aio.Server, around: Surroundings, reflecte
         ),
         (Scope.ADMIN, channelz_pb2_grpc.add_ChannelzServicer_to_server, channelz.aio.ChannelzServicer()),
     ):
-        add(servicer, cast("grpc.aio.Server", GuardedServer(server, around.gate, scope, around.observers)))
+        add(servicer, cast("grpc.aio.Server", GuardedServer(services, around.gate, scope, around.observers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class GuardedServer:
     What ends well is no call of VectorSearchService and told to nobody; what is refused is.
     """
 
-    server: grpc.aio.Server
+    services: Services
     gate: Gate
     scope: Scope
     observers: Sequence[CallObserver]
@@ -53,7 +53,7 @@ class GuardedServer:
     ) -> None:
         """Register the handlers of a service, by the names of their methods."""
         guarded = {name: self._guarded(name, handler) for name, handler in handlers.items()}
-        register(self.server, service, guarded)
+        register(self.services, service, guarded)
 
     def _guarded(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         # gRPC types handlers for its blocking server, whence the casts.

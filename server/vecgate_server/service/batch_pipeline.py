@@ -15,7 +15,7 @@ from time import monotonic
 from vecgate.v1.ingest_pb2 import UpsertStreamBatch, UpsertStreamResult
 from vecgate_backends.errors import InvalidArgumentError, UnavailableError, VecgateError
 from vecgate_server.call_clock import call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.base import Models
 from vecgate_server.service.encoder_patience import patiently
 from vecgate_server.service.stream_window import Amount, StreamWindow

@@ -24,7 +24,7 @@ from vecgate_backends.records import (
     Timestamp,
 )
 from vecgate_server.calls.caller import caller
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import Models

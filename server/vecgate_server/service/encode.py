@@ -5,7 +5,7 @@ from __future__ import annotations
 from vecgate.v1 import encode_pb2, model_pb2
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_server.call_clock import call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.base import Encoding, LongText, ModelDescription, Models
 from vecgate_server.service.model_rules import named_encoder, of_dimensions, text_too_long
 from vecgate_server.translate.enums import ROLES, TRUNCATION_ON_READ, VECTORS_AS_FLOATS

@@ -9,7 +9,7 @@ from vecgate.v1 import server_info_pb2 as wire
 from vecgate_backends.contract import Capabilities
 from vecgate_server.calls.allotment import Allotment
 from vecgate_server.calls.caller import caller
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.translate.enums import METRICS_TO_WIRE

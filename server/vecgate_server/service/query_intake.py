@@ -14,7 +14,7 @@ from vecgate.v1.search_pb2 import BatchQuery
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError, VecgateError
 from vecgate_backends.records import CollectionSpec, FloatMatrix, Record
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.translate.filters import filter_from_wire
 from vecgate_server.translate.search import SearchPlan
 from vecgate_server.validate import argument_rules

@@ -7,7 +7,7 @@ from vecgate_backends.contract import ByFilter, ByIds, Everything, Selector
 from vecgate_backends.filters import Filter
 from vecgate_backends.records import Timestamp
 from vecgate_server.call_clock import call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.service import page_tokens
 from vecgate_server.translate.filters import filter_from_wire, selector_from_wire

@@ -10,7 +10,7 @@ import numpy as np
 from vecgate.v1.record_pb2 import Record
 from vecgate_backends.errors import InvalidArgumentError, VecgateError
 from vecgate_backends.records import CollectionSpec, FloatMatrix, Metadata, RecordBatch
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.errors import CollectionUnboundError
 from vecgate_server.translate.metadata import metadata_from_wire
 from vecgate_server.validate import argument_rules, metadata_rules

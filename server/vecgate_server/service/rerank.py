@@ -5,7 +5,7 @@ from __future__ import annotations
 from vecgate.v1 import model_pb2 as wire
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_server.call_clock import call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.base import LongText, Models
 from vecgate_server.service.model_rules import named_cross_encoder, text_too_long
 from vecgate_server.translate.enums import TRUNCATION_ON_READ

@@ -10,7 +10,7 @@ from vecgate.v1.outcome_pb2 import EncodedText
 from vecgate_backends.errors import InvalidArgumentError, RecordNotFoundError
 from vecgate_backends.records import Fields, FloatMatrix
 from vecgate_server.call_clock import CallClock, call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long

@@ -6,7 +6,7 @@ from vecgate.v1 import search_pb2 as wire
 from vecgate_backends.answers import Hits
 from vecgate_backends.errors import PreconditionError
 from vecgate_server.call_clock import CallClock, call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.errors import LimitExceededError

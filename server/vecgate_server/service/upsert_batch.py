@@ -13,7 +13,7 @@ from vecgate.v1.record_pb2 import Record
 from vecgate.v1.write_pb2 import RecordOutcome, UpsertRequest
 from vecgate_backends.errors import StorageFullError, UnavailableError, VecgateError
 from vecgate_backends.records import Acknowledgement, RecordBatch, WriteMode
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, ModelDescription
 from vecgate_server.service.model_rules import check_vector_fingerprint

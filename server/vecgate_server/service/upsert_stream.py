@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from vecgate.v1.ingest_pb2 import UpsertStreamRequest, UpsertStreamResponse
 from vecgate_backends.errors import InvalidArgumentError
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory
 from vecgate_server.draining import Draining
 from vecgate_server.encoders.base import Models

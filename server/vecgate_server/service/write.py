@@ -7,7 +7,7 @@ from vecgate_backends.contract import MetadataChanges
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import Acknowledgement
 from vecgate_server.call_clock import call_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import Models
 from vecgate_server.service.text_vectors import TextVectors

@@ -17,7 +17,7 @@ from vecgate_server.translate.metadata import value_from_wire
 from vecgate_server.validate import argument_rules, metadata_rules
 
 if TYPE_CHECKING:
-    from vecgate_server.config import LimitSettings
+    from vecgate_server.config_limits import LimitSettings
 
 _ORDERS: Mapping[str, Order] = {"gt": Order.GT, "gte": Order.GTE, "lt": Order.LT, "lte": Order.LTE}
 

@@ -12,7 +12,7 @@ from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_backends.records import IDS_ONLY, FloatVector, Record
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.base import LongText
 from vecgate_server.errors import NotYetError
 from vecgate_server.translate.enums import MATCHES_AS_COLUMNS, TRUNCATION_ON_READ

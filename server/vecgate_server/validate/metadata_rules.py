@@ -16,7 +16,7 @@ from vecgate_server.errors import LimitExceededError, MetadataValueError, Metada
 from vecgate_server.validate.argument_rules import CONTROL_CHARACTER
 
 if TYPE_CHECKING:
-    from vecgate_server.config import LimitSettings
+    from vecgate_server.config_limits import LimitSettings
 
 MAX_NAME_BYTES = 128
 # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range of google.protobuf.Timestamp, in seconds since 1970.

@@ -10,7 +10,7 @@ import pytest
 from vecgate_server.calls.admission import Admission
 from vecgate_server.calls.caller import ANYBODY, Caller, caller
 from vecgate_server.calls.name_patterns import NamePatterns
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.errors import StartingError
 
 

@@ -12,7 +12,7 @@ from vecgate_backends.errors import ExhaustedError
 from vecgate_server.calls.allotment import Allotment
 from vecgate_server.calls.caller import ANYBODY, Caller
 from vecgate_server.calls.key_quotas import KeyQuotas
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.encoders.token_allowance import token_allowance
 from vecgate_server.errors import (
     KeyCallsExceededError,

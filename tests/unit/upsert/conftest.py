@@ -19,7 +19,7 @@ from vecgate_backends.faiss import FaissBackend, FaissOptions
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.records import CollectionSpec, Fields, FloatVector, ModelBinding
 from vecgate_server.call_clock import begin_clock
-from vecgate_server.config import LimitSettings
+from vecgate_server.config_limits import LimitSettings
 from vecgate_server.configured_backend import ConfiguredBackend
 from vecgate_server.directory import Directory
 from vecgate_server.encoders.base import (
