@@ -171,16 +171,18 @@ class Server:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._monitoring
             self._monitoring = None
-        if self._grpc:
-            await self._grpc.stop(FLUSH_SECONDS if drained else 0)
-            self._grpc = None
-        await self._observation.stop()
-        await self._models.close()
-        await self._directory.close()
-        await self.protection.close()
-        # Last, so that the process counts as alive while it closes.
-        if self.health_port:
-            await self.health_port.stop()
+        # From the last to the first, each whatever becomes of those before it.
+        async with contextlib.AsyncExitStack() as closing:
+            if self.health_port:
+                # Last, so that the process counts as alive while it closes.
+                closing.push_async_callback(self.health_port.stop)
+            closing.push_async_callback(self.protection.close)
+            closing.push_async_callback(self._directory.close)
+            closing.push_async_callback(self._models.close)
+            closing.push_async_callback(self._observation.stop)
+            if self._grpc:
+                server, self._grpc = self._grpc, None
+                await server.stop(FLUSH_SECONDS if drained else 0)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -19,6 +19,7 @@ from vecgate_server.health import HealthService
 from vecgate_server.metrics.backends import BackendCollector
 from vecgate_server.metrics.calls import CallMetrics
 from vecgate_server.metrics.endpoint import MetricsEndpoint
+from vecgate_server.metrics.grpc_calls import GrpcCallCollector
 from vecgate_server.metrics.models import ModelCollector
 from vecgate_server.metrics.process import EventLoopLag, ServerCollector
 from vecgate_server.security.protection import Protection
@@ -66,6 +67,7 @@ class Observation:
             self._lag = EventLoopLag()
             collectors = [
                 calls,
+                GrpcCallCollector(),
                 ModelCollector(watched.models, queue_tokens=settings.encoder.queue_tokens),
                 BackendCollector(watched.directory.backends),
                 ServerCollector(

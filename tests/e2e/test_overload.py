@@ -33,16 +33,17 @@ if TYPE_CHECKING:
     from vecgate.v1.service_pb2_grpc import VectorSearchServiceAsyncStub
 
 
+SETTINGS: dict[str, Any] = {
+    "server": {"port": 0},
+    "backends": {"memory": {"kind": "memory"}},
+    "models": {"preload": []},
+}
+
+
 @asynccontextmanager
 async def serving(**limits: int) -> AsyncIterator[tuple[Server, grpc.aio.Channel, VectorSearchServiceAsyncStub]]:
-    settings = {
-        "server": {"port": 0},
-        "backends": {"memory": {"kind": "memory"}},
-        "models": {"preload": []},
-        "limits": limits,
-    }
     async with (
-        Server(Settings.model_validate(settings)) as server,
+        Server(Settings.model_validate(SETTINGS | {"limits": limits})) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         yield server, channel, VectorSearchServiceStub(channel)
@@ -167,3 +168,18 @@ async def test_two_servers_cannot_share_a_port() -> None:
         settings = {"server": {"port": port}, "backends": {"memory": {"kind": "memory"}}, "models": {"preload": []}}
         with pytest.raises(Exception, match="cannot listen on"):
             await Server(Settings.model_validate(settings)).start()
+
+
+async def test_a_part_that_cannot_be_closed_leaves_no_other_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken() -> None:
+        raise OSError("no space left")
+
+    server = Server(Settings.model_validate(SETTINGS | {"server": {"port": 0, "health_port": 0}}))
+    await server.start()
+    assert server.health_port
+    monkeypatch.setattr(server.protection, "close", broken)
+    with pytest.raises(OSError, match="no space left"):
+        await server.stop()
+    host, _, port = server.health_port.address.rpartition(":")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))

@@ -12,6 +12,7 @@ from hostile.http2_connection import Http2Connection, grpc_message
 from vecgate.v1.read_pb2 import CountRequest
 from vecgate_server.app import Server
 from vecgate_server.config import Settings
+from vecgate_server.metrics.grpc_calls import GrpcCallCollector
 
 SETTINGS: dict[str, Any] = {
     "server": {"port": 0},
@@ -39,6 +40,19 @@ async def test_calls_past_the_limit_of_those_that_wait_are_dropped_and_the_other
         assert sum(statuses.values()) == 100
         assert 8 <= statuses[NOT_FOUND] <= 32
         assert await statuses_of_a_burst(server, 4) == {NOT_FOUND: 4}
+
+
+def came_and_ended() -> tuple[int, int]:
+    came, ended = (int(family.samples[0].value) for family in GrpcCallCollector().collect())
+    return came, ended
+
+
+async def test_the_metrics_tell_how_many_were_dropped() -> None:
+    async with Server(Settings.model_validate(SETTINGS | {"limits": {"max_waiting_calls": 8}})) as server:
+        before = came_and_ended()
+        statuses = await statuses_of_a_burst(server, 100)
+        after = came_and_ended()
+    assert (after[0] - before[0], after[1] - before[1]) == (100, statuses[NOT_FOUND])
 
 
 async def test_a_burst_of_half_that_limit_loses_no_call() -> None:

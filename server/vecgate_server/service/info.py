@@ -43,7 +43,8 @@ def _backend(configured: ConfiguredBackend, fault: str) -> wire.BackendInfo:
         name=configured.name,
         kind=configured.kind,
         healthy=not fault,
-        detail=fault,
+        # It may name addresses, paths and collections.
+        detail=fault if caller.get().sees_all else fault and "it does not work; the server's log says why",
         capabilities=_capabilities(configured.capabilities),
     )
 
