@@ -21,7 +21,6 @@ from vecgate.v1.service_pb2_grpc import add_VectorSearchServiceServicer_to_serve
 from vecgate_server.calls.admission import Admission, Phase
 from vecgate_server.calls.grpc_log import keep_callers_out_of_the_log
 from vecgate_server.calls.key_quotas import KeyQuotas
-from vecgate_server.calls.letting_in import let_more_in
 from vecgate_server.calls.registration import Services
 from vecgate_server.calls.unread_answers import UnreadAnswers
 from vecgate_server.calls.wrapping import Surroundings, WrappingServer
@@ -90,7 +89,6 @@ class Server:
         self._monitoring: asyncio.Task[None] | None = None
         self.health_port = _health_port(settings.server, self._health)
         self._grpc: grpc.aio.Server | None = None
-        self.letting_in: set[asyncio.Task[None]] = set()
         self._streams = UpsertStreamHandlers(self._directory, self._models, settings.limits, self._draining)
         watched = Watched(self._models, self._directory, self._admission, self._health, self.protection)
         self._observation = Observation(settings, watched)
@@ -129,7 +127,6 @@ class Server:
         address = listen(server, where.host, where.port, MAIN_SETTINGS, credentials, shared=where.shares_port)
         self.protection.begin()
         await server.start()
-        self.letting_in = let_more_in(server, services.handlers)
         self.address = address
         if self.health_port:
             await self.health_port.start()

@@ -44,7 +44,7 @@ class LimitSettings(Section):
         default=1_024, ge=1, le=1_000_000, description="Calls and streams of one connection; clients hold back more."
     )
     max_waiting_calls: int = Field(
-        default=512,
+        default=256,
         ge=2,
         le=1_000_000,
         description="Calls that wait to be let in; from half of it on some are dropped.",

@@ -45,7 +45,7 @@ GOODPUT = 0.8 if MINUTES > 1 else 0.6
 """Of the peak. A machine is not equally fast at all times, and a minute is too short to even that out."""
 KIND_GOODPUT = 0.5
 """Of the peak of each kind of call: none starves for the others."""
-ANSWER_SECONDS = 1.5
+ANSWER_SECONDS = 1.0
 """99 of 100 answers come sooner; half of it goes by until a call is let in."""
 MEMORY_GROWTH = 1.3
 UNREAD_ANSWER_BYTES = 33_554_432

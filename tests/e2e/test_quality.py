@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
 BATCH = 256
+CALLS_AT_ONCE = 100
 
 
 async def encode(stub: VectorSearchServiceAsyncStub, texts: Sequence[str]) -> list[Embedding]:
@@ -83,7 +84,7 @@ async def test_questions_find_their_paragraphs_as_published(
         for text in asked.questions.values()
     ]
     answers = []
-    for start in range(0, len(requests), BATCH):
-        answers += await asyncio.gather(*(model_stub.Search(each) for each in requests[start : start + BATCH]))
+    for start in range(0, len(requests), CALLS_AT_ONCE):
+        answers += await asyncio.gather(*(model_stub.Search(each) for each in requests[start : start + CALLS_AT_ONCE]))
     found = {name: list(answer.result.columns.ids) for name, answer in zip(asked.questions, answers, strict=True)}
     assert ndcg_at_10(found, asked.judgments) == pytest.approx(94.36, abs=0.1)

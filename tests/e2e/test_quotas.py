@@ -46,7 +46,8 @@ async def test_idle_streams_take_no_place_of_calls_and_are_bounded_themselves(re
 
 async def test_streams_of_one_key_are_bounded(refusal: Any) -> None:
     async with serving(max_streams_per_key=1) as (_, stub):
-        await StreamCall(stub).open("notes")
+        first = StreamCall(stub)  # one that nobody holds is cancelled
+        await first.open("notes")
         refused = await refusal(StreamCall(stub).read())
         assert (refused.reason, refused.retry_seconds) == ("TOO_MANY_STREAMS", 1)
         assert "limits.max_streams_per_key is 1" in refused.message

@@ -147,7 +147,8 @@ async def test_watches_and_idle_streams_hold_up_no_stop(start_server: Any) -> No
         assert [(await watch.read()).status for watch in (*watches, lives)] == [SERVING] * 3
         stub = VectorSearchServiceStub(channel)
         await stub.CreateCollection(NOTES)
-        await StreamCall(stub).open("notes")
+        idle = StreamCall(stub)
+        await idle.open("notes")
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert [(await watch.read()).status for watch in watches] == [NOT_SERVING] * 2

