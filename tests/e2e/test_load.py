@@ -41,11 +41,10 @@ CALLERS = (8, 16, 32)
 """How many ask at once while the peak is looked for."""
 ROUNDS = 3
 """Of each of them, before the load and again after it: a machine is not equally fast at all times."""
-GOODPUT = 0.8 if MINUTES > 1 else 0.6
-"""Of the peak. A machine is not equally fast at all times, and a minute is too short to even that out."""
-KIND_GOODPUT = 0.5
-"""Of the peak of each kind of call: none starves for the others."""
-ANSWER_SECONDS = 1.0
+GOODPUT, KIND_GOODPUT = (0.8, 0.5) if MINUTES > 1 else (0.6, 0.3)
+"""Of the peak, and of the peak of each kind of call: none starves for the others. A machine is not equally fast at all times, and a minute is too
+short to even that out."""
+ANSWER_SECONDS = 1.5
 """99 of 100 answers come sooner; half of it goes by until a call is let in."""
 MEMORY_GROWTH = 1.3
 UNREAD_ANSWER_BYTES = 33_554_432
@@ -62,9 +61,10 @@ DESCRIPTORS = 4
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """What was seen; processor times are in seconds a second."""
+    """What was seen; `offered` is in calls a second, processor times in seconds a second."""
 
     peak: Tally
+    offered: float
     overload: Tally
     memory_before: list[float]
     memory: list[float]
@@ -147,6 +147,7 @@ def overloaded(server: Any, offerer: Offerer, seconds: float) -> Overload:
     taken = processor_seconds(process_id) - processor
     return Overload(
         peak=peak.look(process_id, looking_for),
+        offered=TIMES * first,
         overload=tally,
         memory_before=before,
         memory=memory,
@@ -181,7 +182,7 @@ def test_at_twice_its_capacity_a_server_answers_four_fifths_of_its_peak_and_lose
     rest = at_rest(server, base)
     log.info("before: %s; after: %s", base, rest)
     assert not seen.overload.lost
-    assert seen.overload.total() / seen.overload.lasted >= 0.9 * TIMES * seen.peak.rate()
+    assert seen.overload.total() / seen.overload.lasted >= 0.95 * seen.offered
     assert seen.overload.rate() >= GOODPUT * seen.peak.rate(), seen.told()
     assert seen.least_goodput() >= KIND_GOODPUT, seen.told()
     assert percentile(seen.overload.sorted_seconds(Ending.ANSWERED), 99) <= ANSWER_SECONDS
