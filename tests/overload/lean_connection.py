@@ -133,6 +133,8 @@ class LeanConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         for stream in list(self._open):
             self._end(stream, None)
+        while self._waiting:
+            self._waiting.popleft().ended(None)
 
     @override
     def data_received(self, data: bytes) -> None:

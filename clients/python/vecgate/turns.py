@@ -8,18 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import TypeVar
-
-import grpc
-import grpc.aio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 CALLS_AT_ONCE = 128
 """Half of the calls that a server lets wait by default: from there on it drops some."""
-
-Request = TypeVar("Request")
-Response = TypeVar("Response")
 
 
 class Turns:
@@ -28,27 +21,16 @@ class Turns:
     def __init__(self) -> None:
         self._places = threading.Semaphore(CALLS_AT_ONCE)
 
-    def ask(
-        self,
-        method: grpc.UnaryUnaryMultiCallable[Request, Response],
-        request: Request,
-        end: float,
-        metadata: Sequence[tuple[str, str]],
-    ) -> Response:
-        """Make a call in its turn; gRPC says so if its time is over by then.
+    @contextmanager
+    def turn(self, end: float) -> Iterator[None]:
+        """Wait for a place and hold it for the with-block; go on without one once the time is over, so that gRPC says so.
 
         Args:
-            method: of the stub.
-            request: its message.
-            end: on time.monotonic(), when its deadline is.
-            metadata: what it carries.
-
-        Raises:
-            grpc.RpcError: it failed.
+            end: on time.monotonic(), when the deadline of the call is.
         """
         placed = self._places.acquire(timeout=max(end - time.monotonic(), 0.0))
         try:
-            return method(request, timeout=max(end - time.monotonic(), 0.0), metadata=tuple(metadata))
+            yield
         finally:
             if placed:
                 self._places.release()
@@ -60,22 +42,17 @@ class AsyncTurns:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
 
-    async def ask(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
-        request: Request,
-        end: float,
-        metadata: Sequence[tuple[str, str]],
-    ) -> Response:
-        """Make a call in its turn; raises grpc.aio.AioRpcError."""
-        # Without a wait in the usual case, since a timer costs more than the place.
+    @asynccontextmanager
+    async def turn(self, end: float) -> AsyncIterator[None]:
+        """Wait for a place and hold it for the with-block, as in Turns."""
+        # Without a timer in the usual case, since that costs more than the place.
         placed = not self._places.locked() and await self._places.acquire()
         if not placed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(end - time.monotonic()):
                     placed = await self._places.acquire()
         try:
-            return await method(request, timeout=max(end - time.monotonic(), 0.0), metadata=tuple(metadata))
+            yield
         finally:
             if placed:
                 self._places.release()

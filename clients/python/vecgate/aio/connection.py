@@ -159,7 +159,7 @@ class AsyncConnection:
             try:
                 if begun is not None:
                     return await begun.answer()
-                return await self._turns.ask(method, request, end, self.metadata)
+                return await self._ask(method, request, end)
             except grpc.aio.AioRpcError as failure:
                 error = self.error_from(failure)
                 remaining = end - time.monotonic()
@@ -170,6 +170,13 @@ class AsyncConnection:
                     raise error from failure
             begun = None
             await asyncio.sleep(pause)
+
+    async def _ask(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, end: float
+    ) -> Response:
+        async with self._turns.turn(end):
+            self.usable_parts()  # the client may have been closed while this call waited
+            return await method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
 
     def begin(
         self,

@@ -157,7 +157,7 @@ class Connection:
             try:
                 if begun is not None:
                     return begun.answer()
-                return self._turns.ask(method, request, end, self.metadata)
+                return self._ask(method, request, end)
             except grpc.RpcError as failure:
                 error = self.error_from(failure)
                 remaining = end - time.monotonic()
@@ -168,6 +168,11 @@ class Connection:
                     raise error from failure
             begun = None
             time.sleep(pause)
+
+    def _ask(self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, end: float) -> Response:
+        with self._turns.turn(end):
+            self.usable_parts()  # the client may have been closed while this call waited
+            return method(request, timeout=max(end - time.monotonic(), 0.0), metadata=self.metadata)
 
     def begin(
         self,
