@@ -49,7 +49,7 @@ class FaissOptions:
     Attributes:
         path: the directory of the store, on a local disk; made if it does not exist.
         seal_threshold: vectors of a namespace that are searched exactly before they become a segment of the index, at least 1; where
-            four times as many have gathered, writers wait.
+            twice as many have gathered, writers wait.
         quiet_seconds: how long a namespace is not written to before its segments are merged further, which makes searches faster;
             0 for never.
         search_threads: threads for searches that are too long for the event loop; 0 for one a core.

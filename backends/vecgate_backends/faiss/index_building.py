@@ -28,6 +28,9 @@ from vecgate_backends.records import (
 
 BUILD_ROWS = 2048
 """Vectors added to an index at a time, within about half a second."""
+DRAFT_BREADTH = 40
+"""How broadly a draft of a graph is built at most. Measured with 8,192 embeddings of definitions, against 100: 0.38 s of a core and not 0.97, a recall
+of 0.991 and not 0.995 with ef 64; bulk upserts are 1.3 times as fast, since they wait for seals."""
 VECTORS_A_LIST = 39
 """Fewest vectors a list for which k-means is said to work: Faiss's ClusteringParameters.min_points_per_centroid."""
 LISTS_A_ROOT = 4
@@ -74,9 +77,16 @@ def build_settings(settings: IndexConfig) -> IndexConfig:
 
 
 def build_index(
-    vectors: FloatMatrix, metric: Metric, settings: HnswIndex | IvfIndex, stopped: Callable[[], bool]
+    vectors: FloatMatrix,
+    metric: Metric,
+    settings: HnswIndex | IvfIndex,
+    stopped: Callable[[], bool],
+    *,
+    draft: bool = False,
 ) -> SegmentIndex:
-    """Return a calibrated index over vectors in index form; takes about 0.2 ms a vector.
+    """Return a calibrated index over vectors in index form; takes about 0.1 ms a vector, twice that where they are many.
+
+    A draft, of a graph, is built with a breadth of DRAFT_BREADTH at most.
 
     Raises:
         BuildStoppedError: `stopped` answered True.
@@ -84,7 +94,7 @@ def build_index(
     if isinstance(settings, IvfIndex):
         raw = _empty_lists(vectors, metric, settings, stopped)
     else:
-        raw = _empty_graph(vectors, metric, settings)
+        raw = _empty_graph(vectors, metric, _drafted(settings) if draft else settings)
     held_back = _held_back(len(vectors), settings)
     others = np.setdiff1d(np.arange(len(vectors)), held_back)
     for begin in range(0, len(others), BUILD_ROWS):
@@ -97,10 +107,19 @@ def build_index(
     return segment_index(raw, settings, index.breadth)
 
 
+def is_drafted(settings: IndexConfig) -> bool:
+    """Return whether a draft with these settings differs from what is built otherwise."""
+    return isinstance(settings, HnswIndex) and _drafted(settings) != settings
+
+
 def list_count(rows: int, settings: IvfIndex) -> int:
     """Return the number of lists for so many vectors: those asked for or LISTS_A_ROOT, as long as each gets VECTORS_A_LIST."""
     asked = settings.lists or round(LISTS_A_ROOT * math.sqrt(rows))
     return max(1, min(asked, rows // VECTORS_A_LIST))
+
+
+def _drafted(settings: HnswIndex) -> HnswIndex:
+    return replace(settings, ef_construction=min(settings.ef_construction, DRAFT_BREADTH))
 
 
 def _empty_graph(vectors: FloatMatrix, metric: Metric, settings: HnswIndex) -> Any:

@@ -3,6 +3,9 @@
 While records are written there are three reasons: the head is full; a segment is to be built anew, because many of its rows are dead or
 because the collection's index was changed; or there are several segments of one size, which are merged. Merging by size keeps the number of segments logarithmic, and each vector is built into a graph a
 logarithmic number of times. Once writing has paused there is a fourth: one graph of many rows is searched in the time of two of few.
+
+A head becomes a draft, since searches compare its rows exactly until then and bulk writers wait for it; what is merged, or was left alone, is built
+as the collection's index says.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.head import Head
-from vecgate_backends.faiss.index_building import BuildStoppedError, build_index, build_settings, buildable
+from vecgate_backends.faiss.index_building import BuildStoppedError, build_index, build_settings, buildable, is_drafted
 from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.packed_ids import PackedIds
 from vecgate_backends.faiss.scoring import squared_norms
@@ -46,7 +49,7 @@ COPIED_ROWS = 8192
 """Vectors that are copied at a time on their way into a new segment."""
 QUIET_SHARE = 0.25
 """Once writing has paused, a segment is merged with all that are smaller if these hold together so many of its rows: so no vector is
-built into a graph more often than six times while its namespace doubles, its seal included, however often writing pauses."""
+built into a graph more often than seven times while its namespace doubles, its draft included, however often writing pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def choose_rebuild(segments: Sequence[Segment], seal_threshold: int, index: Inde
 
 def is_outdated(segment: Segment, index: IndexConfig | None) -> bool:
     """Return whether building the segment anew would give it another index than it has."""
-    has = build_settings(SegmentParameters.decode(segment.row.parameters).index)
+    has = build_settings(_parameters(segment).index)
     wanted = build_settings(index or DEFAULT_INDEX)
     if has == wanted:
         return False
@@ -115,7 +118,7 @@ def is_outdated(segment: Segment, index: IndexConfig | None) -> bool:
 
 
 def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | None:
-    """Return the merge that leaves fewest segments for its work, for a partition that is not written to.
+    """Return the merge that leaves fewest segments for its work, or else builds a draft anew, for a partition that is not written to.
 
     A head that belongs into it is sealed first and merged at the next pause: a merge of large segments takes long, and where it held on to
     the head, whoever began to write again would wait for all of it.
@@ -125,7 +128,8 @@ def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | Non
         smaller = head.live + sum(len(other.block) for other in ordered[position + 1 :])
         if smaller and smaller >= QUIET_SHARE * len(segment.block):
             return Rebuild(head.close_chunks(head.live), ()) if head.live else Rebuild((), tuple(ordered[position:]))
-    return None
+    draft = next((segment for segment in ordered if _parameters(segment).draft), None)
+    return None if draft is None else Rebuild((), (draft,))
 
 
 def build_segment(
@@ -150,11 +154,14 @@ def build_segment(
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
     settings = buildable(spec.index or DEFAULT_INDEX, norms)
-    index = None if isinstance(settings, FlatIndex) else build_index(vectors, spec.metric, settings, stopped)
+    draft = bool(rebuild.head) and is_drafted(settings)
+    index = (
+        None if isinstance(settings, FlatIndex) else build_index(vectors, spec.metric, settings, stopped, draft=draft)
+    )
     if index is not None and not index.quantized:
         vectors = graph_vectors(index.raw)  # the graph's own copy, so that there is one
     contents = SegmentContents(settings.kind, internal_ids, vectors, norms, index.raw if index else None)
-    row = _write(contents, namespace, SegmentParameters(settings, index.breadth if index else 0), directory)
+    row = _write(contents, namespace, SegmentParameters(settings, index.breadth if index else 0, draft), directory)
     if index is not None and index.quantized:
         vectors = mapped_vectors(segment_path(directory, row.uuid), contents)
     live = np.ones(len(internal_ids), np.bool_)
@@ -177,6 +184,10 @@ def _write(contents: SegmentContents, namespace: str, parameters: SegmentParamet
         file_version=FILE_VERSION,
     )
     return replace(row, checksum=manifest_checksum(checksum, row))
+
+
+def _parameters(segment: Segment) -> SegmentParameters:
+    return SegmentParameters.decode(segment.row.parameters)
 
 
 def _tier(rows: int, seal_threshold: int) -> int:

@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 CONSIDERED_AT_ONCE = 16
 """Partitions looked at before searches have their turn, about 1 ms where each of them begins to be built anew."""
-HEAD_LIMIT = 4
+HEAD_LIMIT = 2
 """Times the rows that make a head full, from which on writers wait for the seal: what searches compare exactly is bounded, and no faster
-writing can be kept up anyway."""
+writing can be kept up anyway. A bulk load of 100,000 vectors with 4 was 1.04 times as fast."""
 RETRY_SECONDS = 30.0
 """How long nothing is rebuilt after a failure, a full disk for instance; searches are right meanwhile, if slower. Then it is tried again."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +16,14 @@ from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.head import Head
+from vecgate_backends.faiss.index_building import DRAFT_BREADTH
 from vecgate_backends.faiss.manifest import SegmentRow
-from vecgate_backends.faiss.rebuild import choose_quiet_merge
+from vecgate_backends.faiss.rebuild import Rebuild, choose_quiet_merge
 from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
-from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, Metric
+from vecgate_backends.faiss.segment_file import FILE_VERSION
+from vecgate_backends.faiss.segment_parameters import SegmentParameters
+from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, HnswIndex, IndexConfig, IvfIndex, Metric
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
@@ -42,12 +45,28 @@ def block_of(rows: int) -> Block:
     return Block(np.arange(rows, dtype=np.int64), ids(0, rows), values, squared_norms(values), live, 0)
 
 
+def segment_of(rows: int, *, draft: bool = False) -> Segment:
+    parameters = SegmentParameters(HnswIndex(), 64, draft).encode()
+    row = SegmentRow(
+        uuid=f"{rows:032x}",
+        namespace="",
+        kind="hnsw",
+        parameters=parameters,
+        count=rows,
+        checksum=b"",
+        first_internal_id=0,
+        last_internal_id=rows - 1,
+        file_version=FILE_VERSION,
+    )
+    return Segment(row, block_of(rows))
+
+
 def files(directory: Path) -> list[Path]:
     return list(directory.glob("collections/*/segments/*"))
 
 
-async def make(backend: FaissBackend) -> FaissCollection:
-    await backend.create_collection(CollectionSpec("notes", DIMENSION, Metric.EUCLIDEAN))
+async def make(backend: FaissBackend, index: IndexConfig | None = None) -> FaissCollection:
+    await backend.create_collection(CollectionSpec("notes", DIMENSION, Metric.EUCLIDEAN, index=index))
     return await backend.collection("notes")
 
 
@@ -107,8 +126,7 @@ def test_a_quiet_merge_takes_a_segment_only_with_a_quarter_of_its_rows_beside(
 ) -> None:
     waiting = Head(DIMENSION)
     waiting.append(np.arange(head, dtype=np.int64), ids(0, head), vectors(head))
-    blocks = [Segment(cast("SegmentRow", None), block_of(rows)) for rows in segments]
-    found = choose_quiet_merge(waiting, blocks)
+    found = choose_quiet_merge(waiting, [segment_of(rows) for rows in segments])
     if merged is None:
         assert found is None
     elif head:  # it is sealed first
@@ -118,3 +136,48 @@ def test_a_quiet_merge_takes_a_segment_only_with_a_quarter_of_its_rows_beside(
         assert found is not None
         assert not found.head
         assert [len(segment.block) for segment in found.segments] == merged
+
+
+def test_a_draft_is_built_anew_once_nothing_is_to_be_merged() -> None:
+    waiting = Head(DIMENSION)
+    waiting.append(np.arange(4, dtype=np.int64), ids(0, 4), vectors(4))
+    whole, draft, small = segment_of(1000), segment_of(100, draft=True), segment_of(20, draft=True)
+    assert choose_quiet_merge(waiting, [whole, draft, small]) == Rebuild((), (draft,))
+    assert choose_quiet_merge(waiting, [whole, small]) == Rebuild((), (small,))
+    assert choose_quiet_merge(waiting, [whole]) is None
+
+
+def built(collection: FaissCollection) -> list[tuple[bool, int]]:
+    """Return of each segment whether it is a draft, and how broadly it was built."""
+    segments = collection._partition("").segments
+    drafts = [SegmentParameters.decode(segment.row.parameters).draft for segment in segments]
+    indexes = [segment.block.index for segment in segments]
+    return [(draft, index.raw.hnsw.efConstruction) for draft, index in zip(drafts, indexes, strict=True) if index]
+
+
+async def test_a_full_head_becomes_a_draft_and_a_pause_makes_it_what_the_collection_is_to_have(
+    open_backend: OpenBackend, put: Put
+) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.5)
+    collection = await make(backend, HnswIndex(ef_construction=150))
+    await put(collection, ids(0, THRESHOLD))
+    await backend.settle()
+    assert built(collection) == [(True, DRAFT_BREADTH)]
+    async with asyncio.timeout(30):
+        while built(collection) != [(False, 150)]:  # noqa: ASYNC110  # the pause has no event
+            await asyncio.sleep(0.01)
+    await backend.settle()
+    assert segment_rows(collection) == [THRESHOLD]
+
+
+@pytest.mark.parametrize("index", [HnswIndex(ef_construction=30), IvfIndex()], ids=["a narrow graph", "inverted lists"])
+async def test_where_a_draft_would_be_the_same_there_is_none(
+    open_backend: OpenBackend, put: Put, index: IndexConfig
+) -> None:
+    backend = await open_backend(seal_threshold=1000, quiet_seconds=0)
+    collection = await make(backend, index)
+    await put(collection, ids(0, 1000))
+    await backend.settle()
+    (segment,) = collection._partition("").segments
+    parameters = SegmentParameters.decode(segment.row.parameters)
+    assert (parameters.index, parameters.draft) == (index, False)
