@@ -128,10 +128,7 @@ def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
     if not plan.steps:
         return [Ranking([], [], np.empty(0, np.float32), 0) for _ in queries]
     found = [_candidates(plan, step, queries) for step in plan.steps]
-    chosen = [_best(plan, found, number) for number in range(len(found))] if len(found) > 1 else [found[0].rows]
-    hits: list[list[_Hit]] = [[] for _ in queries]
-    for step, rows in zip(plan.steps, chosen, strict=True):
-        _score(plan, step, queries, rows, hits)
+    hits = _scored(plan, queries, _best(plan, found))
     starved = np.sum([candidates.starved for candidates in found], axis=0).tolist()
     return [_rank(plan, own, walks) for own, walks in zip(hits, starved, strict=True)]
 
@@ -142,15 +139,15 @@ def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | Non
     return np.flatnonzero(block.live) if block.dead else None
 
 
-def _best(plan: Plan, found: Sequence[_Candidates], number: int) -> Rows:
-    """Return the rows of one step that are among the best of all steps; -1 in the place of others."""
+def _best(plan: Plan, found: Sequence[_Candidates]) -> list[Rows]:
+    """Return the rows of each step that are among the best of all steps; -1 in the place of others."""
+    width = plan.top_k + SPARE
+    if len(found) == 1 or sum(candidates.near.shape[1] for candidates in found) <= width:
+        return [candidates.rows for candidates in found]
     near = np.concatenate([candidates.near for candidates in found], axis=1)
     columns = near.shape[1]
-    own = found[number]
-    if columns <= plan.top_k + SPARE:
-        return own.rows
-    last = np.partition(near, columns - plan.top_k - SPARE, axis=1)[:, columns - plan.top_k - SPARE]
-    return np.where(own.near >= last[:, np.newaxis], own.rows, -1)
+    last = np.partition(near, columns - width, axis=1)[:, columns - width, np.newaxis]
+    return [np.where(candidates.near >= last, candidates.rows, -1) for candidates in found]
 
 
 def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
@@ -200,7 +197,7 @@ def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int, index: Segme
         near = np.where(rows >= 0, near, -np.inf)
     if index.quantized:
         near = nearness_of_rows(plan.metric, queries, block.vectors, block.norms, rows)
-    starved = np.count_nonzero(rows >= 0, axis=1) < min(plan.top_k, step.count)
+    starved = (rows >= 0).sum(axis=1) < min(plan.top_k, step.count)
     if near.shape[1] > width:
         best = _largest(near, width)
         near, rows = np.take_along_axis(near, best, axis=1), np.take_along_axis(rows, best, axis=1)
@@ -215,15 +212,21 @@ def _largest(values: NDArray[np.floating], width: int) -> Rows:
     return np.argpartition(values, columns - width, axis=1)[:, columns - width :]
 
 
-def _score(plan: Plan, step: Step, queries: FloatMatrix, rows: Rows, hits: Sequence[list[_Hit]]) -> None:
-    """Score candidates of a step anew, shape (queries, width), and add each to the hits of its query."""
-    places = np.nonzero(rows >= 0)
-    own = rows[places]
-    block = step.block
-    scores = final_scores(plan.metric, queries, block.vectors[own], places[0])
-    columns = (places[0].tolist(), scores.tolist(), own.tolist(), block.internal_ids[own].tolist())
-    for query, score, row, internal_id in zip(*columns, strict=True):
-        hits[query].append((-score, block.record_ids[row], internal_id))
+def _scored(plan: Plan, queries: FloatMatrix, chosen: Sequence[Rows]) -> list[list[_Hit]]:
+    """Score the chosen candidates of each step anew, shape (queries, width); return the hits of each query."""
+    places = [np.nonzero(rows >= 0) for rows in chosen]
+    rows = [rows[place] for rows, place in zip(chosen, places, strict=True)]
+    blocks = [step.block for step in plan.steps]
+    owners = np.concatenate([numbers for numbers, _ in places])
+    vectors = np.concatenate([block.vectors[own] for block, own in zip(blocks, rows, strict=True)])
+    scores = iter(final_scores(plan.metric, queries, vectors, owners).tolist())
+    hits: list[list[_Hit]] = [[] for _ in queries]
+    for block, own, (numbers, _) in zip(blocks, rows, places, strict=True):
+        columns = (numbers.tolist(), own.tolist(), block.internal_ids[own].tolist())
+        # The scores come last, so that none is taken for a row that is not there.
+        for query, row, internal_id, score in zip(*columns, scores, strict=False):
+            hits[query].append((-score, block.record_ids[row], internal_id))
+    return hits
 
 
 def _rank(plan: Plan, hits: list[_Hit], starved: int) -> Ranking:
