@@ -37,8 +37,9 @@ from vecgate_backends.faiss.segment_file import (
     segment_path,
     write_segment,
 )
+from vecgate_backends.faiss.segment_index import SegmentIndex
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
-from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IndexConfig
+from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, FloatVector, HnswIndex, IndexConfig
 
 DEFAULT_INDEX = HnswIndex()
 MERGED_SEGMENTS = 4
@@ -133,9 +134,17 @@ def choose_quiet_merge(head: Head, segments: Sequence[Segment]) -> Rebuild | Non
 
 
 def build_segment(
-    rebuild: Rebuild, namespace: str, spec: CollectionSpec, directory: Path, stopped: Callable[[], bool]
+    rebuild: Rebuild,
+    namespace: str,
+    spec: CollectionSpec,
+    directory: Path,
+    stopped: Callable[[], bool],
+    *,
+    drafts: bool,
 ) -> Segment | None:
     """Build and write the segment of a rebuild; None if no row of it was alive. Runs for long, off the event loop.
+
+    With `drafts` a head becomes a draft.
 
     Raises:
         BuildStoppedError: as build_index. OSError: the file cannot be written.
@@ -153,20 +162,28 @@ def build_segment(
     record_ids = [
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
-    settings = buildable(spec.index or DEFAULT_INDEX, norms)
-    draft = bool(rebuild.head) and is_drafted(settings)
-    index = (
-        None if isinstance(settings, FlatIndex) else build_index(vectors, spec.metric, settings, stopped, draft=draft)
-    )
+    parameters, index = _built(vectors, norms, spec, stopped, draft=drafts and bool(rebuild.head))
     if index is not None and not index.quantized:
         vectors = graph_vectors(index.raw)  # the graph's own copy, so that there is one
-    contents = SegmentContents(settings.kind, internal_ids, vectors, norms, index.raw if index else None)
-    row = _write(contents, namespace, SegmentParameters(settings, index.breadth if index else 0, draft), directory)
+    contents = SegmentContents(parameters.index.kind, internal_ids, vectors, norms, index.raw if index else None)
+    row = _write(contents, namespace, parameters, directory)
     if index is not None and index.quantized:
         vectors = mapped_vectors(segment_path(directory, row.uuid), contents)
     live = np.ones(len(internal_ids), np.bool_)
     ids = PackedIds.of([record_ids[at] for at in order.tolist()])
     return Segment(row, Block(internal_ids, ids, vectors, norms, live, 0, index))
+
+
+def _built(
+    vectors: FloatMatrix, norms: FloatVector, spec: CollectionSpec, stopped: Callable[[], bool], *, draft: bool
+) -> tuple[SegmentParameters, SegmentIndex | None]:
+    """Return what vectors in index form are searched by, and how it was built; a draft where that is asked for and differs."""
+    settings = buildable(spec.index or DEFAULT_INDEX, norms)
+    if isinstance(settings, FlatIndex):
+        return SegmentParameters(settings, 0), None
+    draft = draft and is_drafted(settings)
+    index = build_index(vectors, spec.metric, settings, stopped, draft=draft)
+    return SegmentParameters(settings, index.breadth, draft), index
 
 
 def _write(contents: SegmentContents, namespace: str, parameters: SegmentParameters, directory: Path) -> SegmentRow:

@@ -219,13 +219,12 @@ def _scored(plan: Plan, queries: FloatMatrix, chosen: Sequence[Rows]) -> list[li
     blocks = [step.block for step in plan.steps]
     owners = np.concatenate([numbers for numbers, _ in places])
     vectors = np.concatenate([block.vectors[own] for block, own in zip(blocks, rows, strict=True)])
-    scores = iter(final_scores(plan.metric, queries, vectors, owners).tolist())
+    scores = np.split(final_scores(plan.metric, queries, vectors, owners), np.cumsum([len(own) for own in rows])[:-1])
     hits: list[list[_Hit]] = [[] for _ in queries]
-    for block, own, (numbers, _) in zip(blocks, rows, places, strict=True):
-        columns = (numbers.tolist(), own.tolist(), block.internal_ids[own].tolist())
-        # The scores come last, so that none is taken for a row that is not there.
-        for query, row, internal_id, score in zip(*columns, scores, strict=False):
-            hits[query].append((-score, block.record_ids[row], internal_id))
+    for block, own, (numbers, _), score in zip(blocks, rows, places, scores, strict=True):
+        columns = (numbers.tolist(), score.tolist(), own.tolist(), block.internal_ids[own].tolist())
+        for query, each, row, internal_id in zip(*columns, strict=True):
+            hits[query].append((-each, block.record_ids[row], internal_id))
     return hits
 
 

@@ -110,8 +110,8 @@ async def test_no_build_begins_once_a_collection_is_closing(
     built: list[object] = []
     original = rebuild.build_segment
 
-    def counted(*arguments: Any) -> Any:
-        segment = original(*arguments)
+    def counted(*arguments: Any, **options: Any) -> Any:
+        segment = original(*arguments, **options)
         built.append(segment)
         return segment
 

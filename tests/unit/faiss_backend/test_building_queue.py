@@ -116,11 +116,11 @@ async def test_a_collection_that_is_built_anew_holds_up_no_other(
     gate, built = Gate(), list[str]()
     original = rebuild.build_segment
 
-    def noted(change: Any, namespace: str, spec: CollectionSpec, *arguments: Any) -> Any:
+    def noted(change: Any, namespace: str, spec: CollectionSpec, *arguments: Any, **options: Any) -> Any:
         if not gate.begun.is_set():
             gate()
         built.append(spec.name)
-        return original(change, namespace, spec, *arguments)
+        return original(change, namespace, spec, *arguments, **options)
 
     monkeypatch.setattr("vecgate_backends.faiss.sealing.build_segment", noted)
     await backend.update_collection("large", FlatIndex())

@@ -31,10 +31,10 @@ def held_builds(monkeypatch: pytest.MonkeyPatch, which: Callable[[Rebuild], bool
     """Hold up these builds until the event is set, or the block ends."""
     go_on = threading.Event()
 
-    def held(rebuild: Rebuild, *arguments: Any) -> Any:
+    def held(rebuild: Rebuild, *arguments: Any, **options: Any) -> Any:
         if which(rebuild):
             go_on.wait()
-        return build_segment(rebuild, *arguments)
+        return build_segment(rebuild, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(sealing, "build_segment", held)
@@ -173,7 +173,7 @@ async def test_writers_do_not_wait_for_a_merge_that_began_in_a_pause(
 async def test_writers_do_not_wait_for_a_seal_that_fails(
     open_backend: OpenBackend, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("no room")
 
     monkeypatch.setattr(sealing, "build_segment", fail)

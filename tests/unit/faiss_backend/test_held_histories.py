@@ -56,10 +56,10 @@ class Builds:
         self._free = True
         self.let_go(1000)
 
-    def build(self, *arguments: Any) -> Any:
+    def build(self, *arguments: Any, **options: Any) -> Any:
         self._tokens.acquire()
         self.done += 1
-        return build_segment(*arguments)
+        return build_segment(*arguments, **options)
 
 
 @pytest.fixture

@@ -23,7 +23,16 @@ from vecgate_backends.faiss.scoring import squared_norms
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import FILE_VERSION
 from vecgate_backends.faiss.segment_parameters import SegmentParameters
-from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, HnswIndex, IndexConfig, IvfIndex, Metric
+from vecgate_backends.records import (
+    IDS_ONLY,
+    CollectionSpec,
+    FloatMatrix,
+    HnswIndex,
+    IndexConfig,
+    IvfIndex,
+    Metric,
+    Quantization,
+)
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
@@ -138,6 +147,11 @@ def test_a_quiet_merge_takes_a_segment_only_with_a_quarter_of_its_rows_beside(
         assert [len(segment.block) for segment in found.segments] == merged
 
 
+def test_a_merge_comes_before_drafts_that_are_not_part_of_it() -> None:
+    draft, one, another = segment_of(1000, draft=True), segment_of(100), segment_of(90)
+    assert choose_quiet_merge(Head(DIMENSION), [draft, one, another]) == Rebuild((), (one, another))
+
+
 def test_a_draft_is_built_anew_once_nothing_is_to_be_merged() -> None:
     waiting = Head(DIMENSION)
     waiting.append(np.arange(4, dtype=np.int64), ids(0, 4), vectors(4))
@@ -155,11 +169,12 @@ def built(collection: FaissCollection) -> list[tuple[bool, int]]:
     return [(draft, index.raw.hnsw.efConstruction) for draft, index in zip(drafts, indexes, strict=True) if index]
 
 
+@pytest.mark.parametrize("quantization", Quantization)
 async def test_a_full_head_becomes_a_draft_and_a_pause_makes_it_what_the_collection_is_to_have(
-    open_backend: OpenBackend, put: Put
+    open_backend: OpenBackend, put: Put, quantization: Quantization
 ) -> None:
     backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.5)
-    collection = await make(backend, HnswIndex(ef_construction=150))
+    collection = await make(backend, HnswIndex(ef_construction=150, quantization=quantization))
     await put(collection, ids(0, THRESHOLD))
     await backend.settle()
     assert built(collection) == [(True, DRAFT_BREADTH)]
@@ -170,14 +185,31 @@ async def test_a_full_head_becomes_a_draft_and_a_pause_makes_it_what_the_collect
     assert segment_rows(collection) == [THRESHOLD]
 
 
-@pytest.mark.parametrize("index", [HnswIndex(ef_construction=30), IvfIndex()], ids=["a narrow graph", "inverted lists"])
-async def test_where_a_draft_would_be_the_same_there_is_none(
-    open_backend: OpenBackend, put: Put, index: IndexConfig
+@pytest.mark.parametrize(
+    ("index", "quiet_seconds"),
+    [(HnswIndex(ef_construction=30), 60), (IvfIndex(), 60), (HnswIndex(), 0)],
+    ids=["a narrow graph", "inverted lists", "no pauses"],
+)
+async def test_where_a_draft_would_be_the_same_or_stay_for_ever_there_is_none(
+    open_backend: OpenBackend, put: Put, index: IndexConfig, quiet_seconds: float
 ) -> None:
-    backend = await open_backend(seal_threshold=1000, quiet_seconds=0)
+    backend = await open_backend(seal_threshold=1000, quiet_seconds=quiet_seconds)
     collection = await make(backend, index)
     await put(collection, ids(0, 1000))
     await backend.settle()
     (segment,) = collection._partition("").segments
     parameters = SegmentParameters.decode(segment.row.parameters)
     assert (parameters.index, parameters.draft) == (index, False)
+
+
+async def test_a_draft_is_known_and_built_anew_after_a_restart(open_backend: OpenBackend, put: Put) -> None:
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=60)
+    await put(await make(backend), ids(0, THRESHOLD))
+    await backend.settle()
+    await backend.close()
+    backend = await open_backend(seal_threshold=THRESHOLD, quiet_seconds=0.2)
+    collection = await backend.collection("notes")
+    assert isinstance(collection, FaissCollection)
+    async with asyncio.timeout(30):
+        while built(collection) != [(False, HnswIndex().ef_construction)]:  # noqa: ASYNC110  # the pause has no event
+            await asyncio.sleep(0.01)
