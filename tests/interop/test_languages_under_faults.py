@@ -81,6 +81,8 @@ def held(address: str) -> Iterator[None]:
         stub = service_pb2_grpc.VectorSearchServiceStub(channel)
         call = stub.Encode.future(EncodeRequest(texts=texts, role=ROLE_DOCUMENT))
         while not is_full(stub):
+            if call.done():  # it came while the question whether there is room had the only place
+                call = stub.Encode.future(EncodeRequest(texts=texts, role=ROLE_DOCUMENT))
             time.sleep(0.01)
         yield
         assert not call.done()
