@@ -2,7 +2,8 @@
 
 While records are written there are three reasons: the head is full; a segment is to be built anew, because many of its rows are dead or
 because the collection's index was changed; or there are several segments of one size, which are merged. Merging by size keeps the number of segments logarithmic, and each vector is built into a graph a
-logarithmic number of times. Once writing has paused there is a fourth: one graph of many rows is searched in the time of two of few.
+logarithmic number of times. Once writing has paused there is a fourth: one graph of many rows is searched in the time of two of few. And a
+fifth: a draft is to be built anew.
 
 A head becomes a draft, since searches compare its rows exactly until then and bulk writers wait for it; what is merged, or was left alone, is built
 as the collection's index says.
