@@ -20,7 +20,8 @@ COLLECTION = "real"
 BATCH = 1_000
 TOP_K = 10
 QUIET_SECONDS = 2.0
-RESTED_SECONDS = QUIET_SECONDS + 2.0
+RESTED_SECONDS = 2 * QUIET_SECONDS + 2.0
+"""A head that is sealed in one pause is merged in the next, and that seal may be too short to be seen between them."""
 SHARES = 10_000
 """Values of the fields that filters select by: `random` is just that, `near` is how near a record is to ANCHOR among all."""
 ANCHOR = 0
