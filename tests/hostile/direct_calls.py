@@ -60,6 +60,7 @@ class DirectContext:
     metadata: Sequence[tuple[str, str | bytes]] = ()
     requests: list[bytes] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
+    announced: Sequence[tuple[str, str | bytes]] = ()
     trailing: Sequence[tuple[str, str | bytes]] = ()
     ended: Ended | None = None
     done_callbacks: list[Callable[[DirectContext], None]] = field(default_factory=list)
@@ -72,6 +73,10 @@ class DirectContext:
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:50000"
+
+    async def send_initial_metadata(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        assert not self.announced, "initial metadata is sent once"
+        self.announced = metadata
 
     def set_trailing_metadata(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
         for key, value in metadata:

@@ -182,12 +182,12 @@ def pause_before_retry(
     """Decide whether and when to send a failed request again.
 
     A request that was refused with RetryInfo before it was looked at had no effect, so any may be sent again, not before the
-    time the server named, until the deadline. One that met UNAVAILABLE otherwise, or was cut off, may have had its effect: it is
-    sent again only if that changes nothing, and only as often as `backoff` has pauses.
+    time the server named, until the deadline. One that met UNAVAILABLE otherwise may have had its effect: it is sent again only if
+    that changes nothing, and only as often as `backoff` has pauses. So often is sent again, whatever it is, what gRPC dropped.
 
     Args:
         error: what the attempt met.
-        backoff: the pauses left for what may have had its effect.
+        backoff: the pauses left for what comes without a time to come back.
         repeatable: doing the request twice is the same as doing it once.
         remaining: seconds until the deadline.
 
@@ -197,7 +197,7 @@ def pause_before_retry(
     if had_no_effect(error) and error.retry_after is not None:
         # Spread out, so that the callers refused together do not come back together.
         pause: float | None = error.retry_after + next(pauses())
-    elif repeatable and _was_interrupted(error):
+    elif _was_dropped(error) or (repeatable and _met_no_server(error)):
         pause = next(backoff, None)
         if pause is not None and error.retry_after is not None:
             pause += error.retry_after
@@ -213,12 +213,16 @@ def had_no_effect(error: VecgateError) -> bool:
     )
 
 
-def _was_interrupted(error: VecgateError) -> bool:
-    """Whether a request met no server, or one that went away.
+def _was_dropped(error: VecgateError) -> bool:
+    """Whether a request was dropped before anything was done for it.
 
     gRPC answers with CANCELLED what comes to a server while it stops (https://github.com/grpc/grpc/issues/41785) or while more calls wait
-    than it lets wait, and so do proxies that give up; what vecgate itself answers has an id.
+    than it lets wait. What vecgate itself answers has an id, and it announces the id of a write that must not be done twice before
+    it begins; on one connection nothing overtakes that.
     """
-    if error.code is grpc.StatusCode.CANCELLED:
-        return error.request_id is None
+    return error.code is grpc.StatusCode.CANCELLED and error.request_id is None
+
+
+def _met_no_server(error: VecgateError) -> bool:
+    """Whether a request met no server, or one that went away in the middle."""
     return error.code is grpc.StatusCode.UNAVAILABLE and not isinstance(error, TlsError)

@@ -69,6 +69,10 @@ class Call:
         if self._request is None:
             self._request = request
 
+    async def announce(self) -> None:
+        """Tell its caller that it begins, and its id, ahead of the answer."""
+        await self._context.send_initial_metadata(((REQUEST_ID, self._id),))
+
     def succeed(self) -> None:
         """End it well."""
         self._context.set_trailing_metadata(((REQUEST_ID, self._id),))

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 
 from vecgate_backends.errors import InvalidArgumentError
 from vecgate_server.calls.admission import Admission
+from vecgate_server.calls.announced import is_announced
 from vecgate_server.calls.call import Call, Context
 from vecgate_server.calls.gate import Gate, OpenGate
 from vecgate_server.calls.observer import CallObserver
@@ -135,7 +136,10 @@ class WrappingServer:
         request = await _only_message(context)
         with self._around.hold_call(call, request):
             self._around.answers.admit(call.peer)
-            response = await method.behaviour(self._read(method, call, request), context)
+            asked = self._read(method, call, request)
+            if is_announced(method.name, asked):
+                await call.announce()
+            response = await method.behaviour(asked, context)
             content = self._checked(call, method.write(response))
             self._around.answers.send(context, method.name, call.peer, len(content))
         return content

@@ -34,12 +34,13 @@ def _limits(_request: bytes, _context: grpc.ServicerContext) -> bytes:
     return server_info_pb2.GetServerInfoResponse(limits=LIMITS).SerializeToString()
 
 
-def _not_here(_request: bytes, context: grpc.ServicerContext) -> bytes:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+def _refusal(code: grpc.StatusCode, *, announced: bool) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def refuse(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        if announced:
+            context.send_initial_metadata((("x-request-id", "request-7"),))
+        context.abort(code, "not here")
 
-
-def _unavailable(_request: bytes, context: grpc.ServicerContext) -> bytes:
-    context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+    return refuse
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,10 @@ def other_authority() -> trustme.CA:
 
 @pytest.fixture
 def start(authority: trustme.CA) -> Iterator[Callable[..., tuple[NotingServer, str]]]:
-    """Start a server, in plain text or, with `certificate`, with TLS; answer what it notes, and its address."""
+    """Start a server, in plain text or, with `certificate`, with TLS; answer what it notes, and its address.
+
+    It refuses calls with `code`, and tells their id first if they are `announced`.
+    """
     servers = []
 
     def started(
@@ -62,10 +66,11 @@ def start(authority: trustme.CA) -> Iterator[Callable[..., tuple[NotingServer, s
         *,
         asks: bool = False,
         address: str = "127.0.0.1:0",
-        unavailable: bool = False,
+        code: grpc.StatusCode = grpc.StatusCode.UNIMPLEMENTED,
+        announced: bool = False,
     ) -> tuple[NotingServer, str]:
         noting, server = (
-            NotingServer(_unavailable if unavailable else _not_here),
+            NotingServer(_refusal(code, announced=announced)),
             grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)]),
         )
         server.add_generic_rpc_handlers([noting])

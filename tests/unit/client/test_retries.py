@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import pytest
 from client_methods import CALLS
 
@@ -39,6 +40,10 @@ READS_AND_REPEATABLE_WRITES = {
 }
 WITH_PATIENCE_OF_THEIR_OWN = {"health", "wait_ready", "server_info", "upsert_many"}
 LAZY = {"list", "search_many"}
+METHODS_OF_THE_CLIENT = {"SearchBatch": 3}
+"""How many make this call, where that is more than one."""
+OF_THE_CLIENT = {"GetServerInfo"}
+"""It asks by itself."""
 SENT_ONCE = {"CreateCollection", "UpdateCollection", "DeleteCollection", "Delete", "UpdateMetadata"}
 
 
@@ -47,22 +52,37 @@ async def test_what_changes_nothing_the_second_time_is_sent_again_when_the_serve
     start: Start, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
 ) -> None:
     monkeypatch.setattr(channel, "INITIAL_BACKOFF_S", 0.001)
-    noting, target = start(unavailable=True)
+    noting, target = start(code=grpc.StatusCode.UNAVAILABLE)
+    sent = await attempts(noting, target, UnavailableError, asynchronous=asynchronous)
+    assert sent == dict.fromkeys(READS_AND_REPEATABLE_WRITES, MAX_ATTEMPTS) | dict.fromkeys(SENT_ONCE, 1)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asynchronous"])
+@pytest.mark.parametrize(
+    ("announced", "expected"), [(False, MAX_ATTEMPTS), (True, 1)], ids=["not-announced", "announced"]
+)
+async def test_what_was_dropped_is_sent_again_whatever_it_is_unless_it_was_announced(
+    start: Start, monkeypatch: pytest.MonkeyPatch, announced: bool, expected: int, asynchronous: bool
+) -> None:
+    monkeypatch.setattr(channel, "INITIAL_BACKOFF_S", 0.001)
+    noting, target = start(code=grpc.StatusCode.CANCELLED, announced=announced)
+    sent = await attempts(noting, target, CallCancelledError, asynchronous=asynchronous)
+    assert sent == dict.fromkeys(READS_AND_REPEATABLE_WRITES | SENT_ONCE, expected)
+
+
+async def attempts(noting: Any, target: str, expected: type[VecgateError], *, asynchronous: bool) -> dict[str, int]:
+    """Call every method, which must fail; return how often each was asked for."""
     calls = {name: call for name, call in CALLS.items() if name not in WITH_PATIENCE_OF_THEIR_OWN}
     for name, call in calls.items():
         if not asynchronous:
-            with Client(target) as client, pytest.raises(UnavailableError):
+            with Client(target) as client, pytest.raises(expected):
                 next(call(client)) if name in LAZY else call(client)
         else:
             async with AsyncClient(target) as client:
-                with pytest.raises(UnavailableError):
+                with pytest.raises(expected):
                     await (anext(call(client)) if name in LAZY else call(client))
     sent = Counter(method.rpartition("/")[2] for method, _ in noting.calls)
-    batched = {"SearchBatch": 3}  # three methods of the client make this call
-    assert {method: sent[method] for method in READS_AND_REPEATABLE_WRITES} == {
-        method: MAX_ATTEMPTS * batched.get(method, 1) for method in READS_AND_REPEATABLE_WRITES
-    }
-    assert {method: sent[method] for method in SENT_ONCE} == dict.fromkeys(SENT_ONCE, 1)
+    return {method: sent[method] // METHODS_OF_THE_CLIENT.get(method, 1) for method in sent.keys() - OF_THE_CLIENT}
 
 
 def told(kind: type[VecgateError], reason: str = "", retry_after: float | None = None) -> VecgateError:
@@ -84,8 +104,9 @@ def told(kind: type[VecgateError], reason: str = "", retry_after: float | None =
         pytest.param(told(TlsError, "TLS_UNTRUSTED"), True, None, id="no-trust"),
         pytest.param(told(DeadlineExceededError), True, None, id="out-of-time"),
         pytest.param(told(CallCancelledError), True, 0.08, id="a-read-that-came-while-the-server-stopped"),
-        pytest.param(told(CallCancelledError), False, None, id="a-write-perhaps-under-way"),
+        pytest.param(told(CallCancelledError), False, 0.08, id="a-write-that-came-while-the-server-stopped"),
         pytest.param(CallCancelledError("by vecgate", request_id="1"), True, None, id="a-read-that-was-answered"),
+        pytest.param(CallCancelledError("by vecgate", request_id="1"), False, None, id="a-write-that-began"),
     ],
 )
 def test_the_pause_before_another_attempt(error: VecgateError, repeatable: bool, shortest: float | None) -> None:

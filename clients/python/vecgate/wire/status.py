@@ -14,7 +14,7 @@ from vecgate.errors import ERROR_CLASSES, FieldViolation, TlsError, UnavailableE
 from vecgate.handshakes import handshake_fault, hang_up_hint
 
 REQUEST_ID_KEY = "x-request-id"
-"""Trailing metadata in which the server tells its id of the call."""
+"""Metadata in which the server tells its id of the call: trailing, and of some writes initial too."""
 
 Detail = TypeVar("Detail", bound=Message)
 
@@ -85,7 +85,8 @@ def _detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
 
 
 def _request_id(call: FailedCall) -> str | None:
-    for key, value in call.trailing_metadata() or ():
+    announced = cast("grpc.Call", call).initial_metadata()
+    for key, value in (*(call.trailing_metadata() or ()), *(announced or ())):
         if key == REQUEST_ID_KEY:
             return value if isinstance(value, str) else value.decode("ascii", "replace")
     return None
