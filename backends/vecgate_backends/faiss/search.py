@@ -9,7 +9,7 @@ block is searched exactly for that query. (A walk told to collect wanted rows on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -110,17 +110,11 @@ def make_plan(
         top_k: hits wanted.
         breadths: of walks; None to search exactly whatever it costs.
     """
-    steps = []
-    for block in blocks:
-        rows = _wanted_rows(block, matching)
-        count = len(block) if rows is None else len(rows)
-        if count:
-            step = Step(block, rows, count, None)
-            if breadths is not None and block.index is not None:
-                effort = block.index.effort(len(block), count, top_k, breadths.of(block.index))
-                step = min(step, Step(block, rows, count, effort), key=attrgetter("cost"))
-            steps.append(step)
-    return Plan(metric, top_k, tuple(steps))
+    wanted = [(block, _wanted_rows(block, matching)) for block in blocks]
+    exact = [Step(block, rows, len(block) if rows is None else len(rows), None) for block, rows in wanted]
+    # What passes a filter may lie together, wherever the other rows do.
+    total = sum(step.count for step in exact) if matching is None else 0
+    return Plan(metric, top_k, tuple(_chosen(step, total, top_k, breadths) for step in exact if step.count))
 
 
 def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
@@ -131,6 +125,16 @@ def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
     hits = _scored(plan, queries, _best(plan, found))
     starved = np.sum([candidates.starved for candidates in found], axis=0).tolist()
     return [_rank(plan, own, walks) for own, walks in zip(hits, starved, strict=True)]
+
+
+def _chosen(exact: Step, total: int, top_k: int, breadths: Breadths | None) -> Step:
+    """Return the cheaper of comparing the wanted rows of a block and of a walk to them; `total`: rows wanted of all blocks, 0 if that tells nothing."""
+    block, index = exact.block, exact.block.index
+    if breadths is None or index is None:
+        return exact
+    share = exact.count / total if total else 1.0
+    effort = index.effort(len(block), exact.count, top_k, breadths.of(index), share)
+    return min(exact, replace(exact, effort=effort), key=attrgetter("cost"))
 
 
 def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | None:

@@ -33,6 +33,10 @@ definitions and renormalised neighbours of them, for a recall of 0.98 of queries
 400,000. What is measured when a graph is built cannot tell: its queries are records."""
 USUAL_ROWS = 100_000
 WALK_GROWTH = 0.3
+SHARE_GROWTH = 0.3
+"""Where a graph holds a share of the rows wanted, its ef is what it needs alone times a power of the share. Measured on embeddings of definitions, five drafts
+of 8,192 rows beside a graph of 50,000, top 10: with ef 36 in the drafts, the least for so many matches, a walk takes 0.6 of the time that it takes with
+64, and all of them find 0.982 instead of 0.987; where all ten lie in one draft, 0.965 instead of 0.985."""
 WIDENING = math.sqrt(2)
 NEIGHBOURS = 10
 """Matches for which breadths are measured."""
@@ -57,7 +61,7 @@ class Breadth:
 class Breadths:
     """The breadth of each kind of index: a partition may have several while it is built anew with other settings."""
 
-    ef: Breadth = Breadth(HnswIndex().ef)
+    ef: Breadth = Breadth(1)
     nprobe: Breadth = Breadth(1)
 
     def of(self, index: SegmentIndex) -> Breadth:
@@ -102,9 +106,14 @@ class HnswGraph:
         """What a search through it is called in explanations."""
         return "8-bit HNSW walk" if self.quantized else "HNSW walk"
 
-    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth) -> Effort:
-        """Return what finds the top_k of `wanted` rows, if these are spread evenly among all `rows`."""
-        least = breadth.least if breadth.asked else max(breadth.least, self.breadth)
+    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth, share: float = 1.0) -> Effort:
+        """Return what finds the top_k of `wanted` rows, if these are spread evenly among all `rows`.
+
+        Of the matches of a search only so many are expected to lie here as are its `share` of all rows wanted, more than 0 and at most 1.
+        """
+        least: float = breadth.least
+        if not breadth.asked:
+            least = max(least, max(self.breadth, NARROWEST_WALK) * share**SHARE_GROWTH)
         ef = min(rows, math.ceil(max(least, MARGIN * min(top_k + SPARE, wanted)) * rows / wanted))
         whole = rows == wanted and not self.quantized
         return Effort(ef, min(top_k + SPARE, rows) if whole else ef, ef * ROWS_A_STEP)
@@ -146,7 +155,7 @@ class InvertedLists:
         rows = self.raw.invlists.imbalance_factor() * self.raw.ntotal / self.raw.nlist
         object.__setattr__(self, "rows_a_list", rows)
 
-    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth) -> Effort:
+    def effort(self, rows: int, wanted: int, top_k: int, breadth: Breadth, _share: float = 1.0) -> Effort:
         """Return what finds the top_k of `wanted` rows, if these are spread evenly among all `rows`."""
         reach = MARGIN * min(top_k + SPARE, wanted)
         if breadth.asked:

@@ -24,6 +24,7 @@ from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.database import empty_log, translated_errors
 from vecgate_backends.faiss.operations import Operation, Outcome
+from vecgate_backends.faiss.threads import WRITING_NICENESS, yield_to_searches
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import TruthReader
 
@@ -150,6 +151,7 @@ class GroupCommitWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
+        yield_to_searches(WRITING_NICENESS)
         while True:
             group, behind = self._next_group()
             began = monotonic()

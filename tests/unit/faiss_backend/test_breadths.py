@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from vecgate_backends.faiss.segment_index import HnswGraph
+from vecgate_backends.faiss.segment_index import MARGIN, SPARE, USUAL_REACH, Breadth, HnswGraph
+
+ROWS = 8_192
+USUAL = Breadth(1)
+
+
+def ef(share: float, breadth: Breadth = USUAL, *, measured: int = 64, top_k: int = 10, wanted: int = ROWS) -> int:
+    return HnswGraph(None, quantized=False, breadth=measured).effort(ROWS, wanted, top_k, breadth, share).breadth
 
 
 @pytest.mark.parametrize(
@@ -12,3 +19,26 @@ from vecgate_backends.faiss.segment_index import HnswGraph
 )
 def test_large_graphs_are_walked_more_broadly(rows: int, least: int) -> None:
     assert next(HnswGraph(None, quantized=False).breadths(rows)) == least
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 64), (0.5, 52), (0.25, 43), (0.1, USUAL_REACH)])
+def test_a_graph_of_a_share_of_the_rows_is_walked_less_broadly(share: float, expected: int) -> None:
+    assert ef(share) == expected
+
+
+def test_a_graph_that_needs_more_gets_its_share_of_more() -> None:
+    assert ef(1.0, measured=200) == 200
+    assert ef(0.25, measured=200) == 132
+
+
+def test_many_matches_are_reached_whatever_the_share() -> None:
+    assert ef(0.01, top_k=100) == MARGIN * (100 + SPARE)
+
+
+def test_where_few_rows_are_wanted_more_of_them_are_passed() -> None:
+    assert ef(1.0, wanted=ROWS // 4) == 4 * 64
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["of the index", "of the search"])
+def test_what_was_asked_for_is_not_shared(asked: bool) -> None:
+    assert ef(0.1, Breadth(90, asked=asked)) == 90

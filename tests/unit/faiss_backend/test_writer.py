@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
@@ -24,6 +26,7 @@ from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.consistency import ConsistencyToken
 from vecgate_backends.faiss.field_index import FieldIndex
 from vecgate_backends.faiss.operations import Outcome, Targets, UpdateRecordMetadata
+from vecgate_backends.faiss.threads import LARGEST_NICENESS, WRITING_NICENESS
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.filters import Eq, Exists
 from vecgate_backends.records import Acknowledgement, CollectionSpec, Fields, Metric, WriteMode
@@ -44,6 +47,16 @@ async def test_concurrent_small_writes_share_commits(collection: FaissCollection
     commits = {ConsistencyToken.decode(result.consistency_token).sequence for result in results}
     assert len(commits) <= 6
     assert (await collection.size()).records == 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to whole processes")
+async def test_writing_yields_to_searches(collection: FaissCollection) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert (
+        await collection._writer.between(niceness) == min(niceness() + WRITING_NICENESS, LARGEST_NICENESS) > niceness()
+    )
 
 
 async def test_who_wrote_together_before_is_waited_for_a_moment(
