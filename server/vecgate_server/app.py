@@ -160,8 +160,8 @@ class Server:
         grace = self._settings.server.shutdown_grace_seconds if grace is None else grace
         self._health.drain()
         self._draining.begin(grace)
-        # While gRPC itself stops, it answers new calls with CANCELLED, which clients must not retry. So it stops last: until
-        # then new calls get UNAVAILABLE.
+        # While gRPC itself stops, it drops new calls with CANCELLED and without a time to come back, so it stops last: until then
+        # they get UNAVAILABLE.
         drained = await self._admission.drain(grace)
         if self._monitoring:
             self._monitoring.cancel()

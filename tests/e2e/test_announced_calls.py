@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import grpc.aio
 import pytest
+from hostile.direct_calls import DirectContext
 from streaming.serving import serving
 
 from vecgate.v1.collection_pb2 import (
@@ -32,6 +33,8 @@ from vecgate.v1.write_pb2 import (
 from vecgate_backends.memory import MemoryBackend
 from vecgate_backends.memory.collection import MemoryCollection
 from vecgate_server.app import SERVICE
+from vecgate_server.calls import call as calls
+from vecgate_server.calls.call import Call
 
 ID = ("x-request-id", "request-7")
 SECONDS = 10
@@ -112,3 +115,27 @@ async def test_a_write_that_is_refused_after_it_was_announced_keeps_its_status(r
     async with serving() as (_, stub):
         refused = await refusal(stub.DeleteCollection(DeleteCollectionRequest(name="none"), metadata=(ID,)))
         assert (refused.reason, refused.request_id) == ("COLLECTION_NOT_FOUND", ID[1])
+
+
+class UntoldContext(DirectContext):
+    """Of a caller that went away."""
+
+    async def send_initial_metadata(self, _: Sequence[tuple[str, str | bytes]]) -> None:
+        raise grpc.aio.InternalError("the connection is closed")
+
+
+class StalledContext(DirectContext):
+    """Of a caller that takes nothing."""
+
+    async def send_initial_metadata(self, _: Sequence[tuple[str, str | bytes]]) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("context", [UntoldContext, StalledContext])
+async def test_a_write_whose_caller_cannot_be_told_does_not_begin(
+    context: type[DirectContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "ANNOUNCEMENT_SECONDS", 0.01)
+    call = Call("Delete", cast("Any", context()), ())
+    with pytest.raises(asyncio.CancelledError):
+        await call.announce()

@@ -123,7 +123,7 @@ def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:
         return None
     ef, nprobe = USUAL_BREADTHS.ef, USUAL_BREADTHS.nprobe
     match spec.index:
-        case HnswIndex(ef=int(least)) if least != HnswIndex().ef:
+        case HnswIndex(ef=int(least)) if least > HnswIndex().ef:
             ef = Breadth(least)
         case IvfIndex(nprobe=int(least)):
             nprobe = Breadth(least)

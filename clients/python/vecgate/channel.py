@@ -218,7 +218,7 @@ def _was_dropped(error: VecgateError) -> bool:
 
     gRPC answers with CANCELLED what comes to a server while it stops (https://github.com/grpc/grpc/issues/41785) or while more calls wait
     than it lets wait. What vecgate itself answers has an id, and it announces the id of a write that must not be done twice before
-    it begins; on one connection nothing overtakes that.
+    it begins; on one connection nothing overtakes that. Only a proxy that gives up a call by itself could do so after the call began.
     """
     return error.code is grpc.StatusCode.CANCELLED and error.request_id is None
 

@@ -98,7 +98,7 @@ class Admission:
         """Let no call begin from now on; return whether those in hand ended within `grace` seconds.
 
         It goes on while calls still come, for MOST_NOISY_SECONDS at most: they are refused and told when to come back, and what comes later,
-        while gRPC itself stops, gets CANCELLED (https://github.com/grpc/grpc/issues/41785), which not every call can be repeated after.
+        while gRPC itself stops, gets CANCELLED (https://github.com/grpc/grpc/issues/41785), which tells nobody when to come back.
         """
         self.phase = Phase.DRAINING
         end = time.monotonic() + grace

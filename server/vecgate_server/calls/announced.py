@@ -2,7 +2,8 @@
 
 gRPC answers with CANCELLED what comes to a server while it stops (https://github.com/grpc/grpc/issues/41785) or past the calls that may
 wait, and resets the stream of such a call. A caller that was told of its call before has that in front of the reset, as a connection keeps
-the order. So CANCELLED without an announcement says that nothing was done, and that a write which must not be done twice may be sent again.
+the order. So CANCELLED without an announcement says that nothing was done, and that a write which must not be done twice may be sent again. (A proxy
+that resets calls by itself can do so before an announcement has reached it.)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 REQUEST_ID = "x-request-id"
 DEADLINE_SECONDS = 0.05
 """Before the end of its time, from which on a call that is given up was late: the caller's time ends sooner than ours, by the way of its request."""
+ANNOUNCEMENT_SECONDS = 5.0
+"""For a line of metadata to leave; meanwhile the call holds its place."""
 _REQUEST_ID_RULE = re.compile(r"[\x21-\x7e]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -70,8 +73,16 @@ class Call:
             self._request = request
 
     async def announce(self) -> None:
-        """Tell its caller that it begins, and its id, ahead of the answer."""
-        await self._context.send_initial_metadata(((REQUEST_ID, self._id),))
+        """Tell its caller that it begins, and its id, ahead of the answer.
+
+        Raises:
+            CancelledError: the caller went away, or takes nothing for ANNOUNCEMENT_SECONDS.
+        """
+        try:
+            async with asyncio.timeout(ANNOUNCEMENT_SECONDS):
+                await self._context.send_initial_metadata(((REQUEST_ID, self._id),))
+        except (TimeoutError, grpc.aio.InternalError) as gone:
+            raise asyncio.CancelledError from gone
 
     def succeed(self) -> None:
         """End it well."""

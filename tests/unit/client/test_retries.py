@@ -22,6 +22,7 @@ from vecgate import (
     channel,
 )
 from vecgate.channel import MAX_ATTEMPTS, pause_before_retry, pauses
+from vecgate_server.calls.announced import ANNOUNCED
 
 Start = Callable[..., tuple[Any, str]]
 READS_AND_REPEATABLE_WRITES = {
@@ -54,35 +55,41 @@ async def test_what_changes_nothing_the_second_time_is_sent_again_when_the_serve
     monkeypatch.setattr(channel, "INITIAL_BACKOFF_S", 0.001)
     noting, target = start(code=grpc.StatusCode.UNAVAILABLE)
     sent = await attempts(noting, target, UnavailableError, asynchronous=asynchronous)
-    assert sent == dict.fromkeys(READS_AND_REPEATABLE_WRITES, MAX_ATTEMPTS) | dict.fromkeys(SENT_ONCE, 1)
+    assert sent == expected(dict.fromkeys(READS_AND_REPEATABLE_WRITES, MAX_ATTEMPTS) | dict.fromkeys(SENT_ONCE, 1))
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asynchronous"])
-@pytest.mark.parametrize(
-    ("announced", "expected"), [(False, MAX_ATTEMPTS), (True, 1)], ids=["not-announced", "announced"]
-)
+@pytest.mark.parametrize(("announced", "times"), [(False, MAX_ATTEMPTS), (True, 1)], ids=["not-announced", "announced"])
 async def test_what_was_dropped_is_sent_again_whatever_it_is_unless_it_was_announced(
-    start: Start, monkeypatch: pytest.MonkeyPatch, announced: bool, expected: int, asynchronous: bool
+    start: Start, monkeypatch: pytest.MonkeyPatch, announced: bool, times: int, asynchronous: bool
 ) -> None:
     monkeypatch.setattr(channel, "INITIAL_BACKOFF_S", 0.001)
     noting, target = start(code=grpc.StatusCode.CANCELLED, announced=announced)
     sent = await attempts(noting, target, CallCancelledError, asynchronous=asynchronous)
-    assert sent == dict.fromkeys(READS_AND_REPEATABLE_WRITES | SENT_ONCE, expected)
+    assert sent == expected(dict.fromkeys(READS_AND_REPEATABLE_WRITES | SENT_ONCE, times))
 
 
-async def attempts(noting: Any, target: str, expected: type[VecgateError], *, asynchronous: bool) -> dict[str, int]:
+def test_the_server_announces_what_the_client_sends_once() -> None:
+    assert set(ANNOUNCED) == SENT_ONCE | {"Upsert"}  # of which inserts are
+
+
+def expected(attempts: dict[str, int]) -> dict[str, int]:
+    return {method: times * METHODS_OF_THE_CLIENT.get(method, 1) for method, times in attempts.items()}
+
+
+async def attempts(noting: Any, target: str, error: type[VecgateError], *, asynchronous: bool) -> dict[str, int]:
     """Call every method, which must fail; return how often each was asked for."""
     calls = {name: call for name, call in CALLS.items() if name not in WITH_PATIENCE_OF_THEIR_OWN}
     for name, call in calls.items():
         if not asynchronous:
-            with Client(target) as client, pytest.raises(expected):
+            with Client(target) as client, pytest.raises(error):
                 next(call(client)) if name in LAZY else call(client)
         else:
             async with AsyncClient(target) as client:
-                with pytest.raises(expected):
+                with pytest.raises(error):
                     await (anext(call(client)) if name in LAZY else call(client))
     sent = Counter(method.rpartition("/")[2] for method, _ in noting.calls)
-    return {method: sent[method] // METHODS_OF_THE_CLIENT.get(method, 1) for method in sent.keys() - OF_THE_CLIENT}
+    return {method: sent[method] for method in sent.keys() - OF_THE_CLIENT}
 
 
 def told(kind: type[VecgateError], reason: str = "", retry_after: float | None = None) -> VecgateError:

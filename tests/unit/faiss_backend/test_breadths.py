@@ -26,9 +26,14 @@ def test_a_graph_of_a_share_of_the_rows_is_walked_less_broadly(share: float, exp
     assert ef(share) == expected
 
 
-def test_a_graph_that_needs_more_gets_its_share_of_more() -> None:
-    assert ef(1.0, measured=200) == 200
-    assert ef(0.25, measured=200) == 132
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.01])
+def test_a_graph_that_was_measured_to_need_more_gets_it_whatever_its_share(share: float) -> None:
+    assert ef(share, measured=91) == 91
+
+
+@pytest.mark.parametrize("top_k", [1, 10])
+def test_few_matches_are_not_searched_for_less_broadly_than_ten(top_k: int) -> None:
+    assert ef(0.01, top_k=top_k) == USUAL_REACH
 
 
 def test_many_matches_are_reached_whatever_the_share() -> None:
