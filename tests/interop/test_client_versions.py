@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 DEPENDENCIES: list[str] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
 TESTS = ["tests/e2e/test_client.py", "tests/unit/test_client_calls.py", "tests/unit/client", "tests/unit/upsert_many"]
-FOR_TESTS = ["hypothesis", "pytest", "pytest-asyncio", "pytest-timeout", "trustme"]
+FOR_TESTS = ["hpack", "hyperframe", "hypothesis", "pytest", "pytest-asyncio", "pytest-timeout", "trustme"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 pytestmark = [pytest.mark.interop, pytest.mark.model, pytest.mark.timeout(900)]
