@@ -9,7 +9,7 @@ block is searched exactly for that query. (A walk told to collect wanted rows on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -133,8 +133,8 @@ def _chosen(exact: Step, total: int, top_k: int, breadths: Breadths | None) -> S
     if breadths is None or index is None:
         return exact
     share = exact.count / total if total else 1.0
-    effort = index.effort(len(block), exact.count, top_k, breadths.of(index), share)
-    return min(exact, replace(exact, effort=effort), key=attrgetter("cost"))
+    effort = index.effort(len(block), exact.count, top_k, breadths.of(index, share))
+    return min(exact, Step(block, exact.rows, exact.count, effort), key=attrgetter("cost"))
 
 
 def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | None:

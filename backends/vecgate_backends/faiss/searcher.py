@@ -18,7 +18,7 @@ from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.reading import SlicedReader
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
-from vecgate_backends.faiss.segment_index import Breadth, Breadths
+from vecgate_backends.faiss.segment_index import NARROWEST_WALK, Breadth, Breadths
 from vecgate_backends.faiss.threads import Threads
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
@@ -123,7 +123,7 @@ def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:
         return None
     ef, nprobe = USUAL_BREADTHS.ef, USUAL_BREADTHS.nprobe
     match spec.index:
-        case HnswIndex(ef=int(least)) if least > HnswIndex().ef:
+        case HnswIndex(ef=int(least)) if least > NARROWEST_WALK:
             ef = Breadth(least)
         case IvfIndex(nprobe=int(least)):
             nprobe = Breadth(least)

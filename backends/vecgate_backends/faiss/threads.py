@@ -24,7 +24,7 @@ SEALING_NICENESS = 3
 as they do."""
 WRITING_NICENESS = 10
 """The same of a thread that commits writes. Measured on two cores that bulk upserts and building fill, with one search after the other: searches take
-0.65 of the time, writes 1.2 times as long; alone, bulk upserts take what they took, and of 64 callers more share a commit. Single writes
+0.7 of the time, writes 1.25 times as long; alone, bulk upserts take what they took, and of 64 callers more share a commit. Single writes
 beside encoders that fill the cores take 1.4 times as long at worst (p99 21 to 30 ms)."""
 LARGEST_NICENESS = 19
 

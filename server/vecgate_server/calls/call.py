@@ -19,7 +19,9 @@ from vecgate_server.call_clock import begin_clock
 from vecgate_server.calls.caller import ANYBODY, Caller, caller
 from vecgate_server.calls.observer import CallObserver, EndedCall
 from vecgate_server.deadline import set_seconds_left
+from vecgate_server.errors import AnswersUnreadError
 from vecgate_server.status import internal_status, status_code, status_message
+from vecgate_server.stream_requests import DEPARTURE_SECONDS
 from vecgate_server.telemetry import request_id
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -27,8 +29,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 REQUEST_ID = "x-request-id"
 DEADLINE_SECONDS = 0.05
 """Before the end of its time, from which on a call that is given up was late: the caller's time ends sooner than ours, by the way of its request."""
-ANNOUNCEMENT_SECONDS = 5.0
-"""For a line of metadata to leave; meanwhile the call holds its place."""
 _REQUEST_ID_RULE = re.compile(r"[\x21-\x7e]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -76,13 +76,13 @@ class Call:
         """Tell its caller that it begins, and its id, ahead of the answer.
 
         Raises:
-            CancelledError: the caller went away, or takes nothing for ANNOUNCEMENT_SECONDS.
+            AnswersUnreadError: it cannot be told; as a rule it went away, which cancels the call first.
         """
         try:
-            async with asyncio.timeout(ANNOUNCEMENT_SECONDS):
-                await self._context.send_initial_metadata(((REQUEST_ID, self._id),))
-        except (TimeoutError, grpc.aio.InternalError) as gone:
-            raise asyncio.CancelledError from gone
+            await self._context.send_initial_metadata(((REQUEST_ID, self._id),))
+        except grpc.aio.InternalError:
+            await asyncio.sleep(DEPARTURE_SECONDS)
+            raise AnswersUnreadError("the caller takes no metadata", retry_after=DEPARTURE_SECONDS) from None
 
     def succeed(self) -> None:
         """End it well."""

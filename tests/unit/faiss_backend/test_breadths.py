@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vecgate_backends.faiss.segment_index import MARGIN, SPARE, USUAL_REACH, Breadth, HnswGraph
@@ -11,7 +13,8 @@ USUAL = Breadth(1)
 
 
 def ef(share: float, breadth: Breadth = USUAL, *, measured: int = 64, top_k: int = 10, wanted: int = ROWS) -> int:
-    return HnswGraph(None, quantized=False, breadth=measured).effort(ROWS, wanted, top_k, breadth, share).breadth
+    graph = HnswGraph(None, quantized=False, breadth=measured)
+    return graph.effort(ROWS, wanted, top_k, replace(breadth, share=share)).breadth
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.collection import FaissCollection
-from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, Metric
+from vecgate_backends.faiss.segment_index import NARROWEST_WALK, USUAL_REACH
+from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix, HnswIndex, Metric, Quantization
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
@@ -26,17 +27,20 @@ def drawn(random: np.random.Generator, topics: FloatMatrix, spread: float) -> Fl
     return (topics + spread * random.standard_normal(topics.shape)).astype(np.float32)
 
 
+@pytest.mark.parametrize("quantization", Quantization)
 @pytest.mark.parametrize("spread", [0.3, 0.6], ids=["like the records", "unlike them"])
 @pytest.mark.parametrize("by_topic", [True, False], ids=["a topic lies in one segment", "topics lie in all"])
 async def test_several_small_graphs_find_what_is_nearest(
-    open_backend: OpenBackend, put: Put, by_topic: bool, spread: float
+    open_backend: OpenBackend, put: Put, by_topic: bool, spread: float, quantization: Quantization
 ) -> None:
     random = np.random.default_rng(7)
     topics = random.standard_normal((TOPICS, DIMENSION)).astype(np.float32)
     numbers = np.arange(ROWS * SEGMENTS) * TOPICS // (ROWS * SEGMENTS)
     records = drawn(random, topics[numbers if by_topic else random.permutation(numbers)], 0.3)
     backend = await open_backend(seal_threshold=ROWS, quiet_seconds=60)
-    await backend.create_collection(CollectionSpec("notes", DIMENSION, Metric.COSINE))
+    await backend.create_collection(
+        CollectionSpec("notes", DIMENSION, Metric.COSINE, index=HnswIndex(quantization=quantization))
+    )
     collection = await backend.collection("notes")
     for begin in range(0, len(records), ROWS):
         rows = range(begin, begin + ROWS)
@@ -52,6 +56,6 @@ async def recall(collection: FaissCollection, queries: FloatMatrix, top_k: int) 
     found = await collection.search("", queries, options)
     details = found[0].explanation.details
     assert details["walked_segments"] == SEGMENTS
-    assert 36 <= int(details["ef"]) < 64
+    assert USUAL_REACH <= int(details["ef"]) < NARROWEST_WALK
     exact = await collection.search("", queries, SearchOptions(top_k=top_k, fields=IDS_ONLY, exact=True))
     return sum(len({*one.ids} & {*other.ids}) for one, other in zip(found, exact, strict=True)) / (top_k * len(queries))
