@@ -61,7 +61,7 @@ def _extra(extra: str, name: str) -> Iterator[None]:
 
 
 def _load_served_form(model: ModelSettings, path: Path, settings: EncoderSettings) -> OnnxRuntime:
-    from vecgate_server.encoders import onnx_runtime  # noqa: PLC0415
+    from vecgate_server.encoders import onnx_runtime  # noqa: PLC0415  # loaded where it is used
 
     reason = _reason_for_torch(settings)
     if reason:
@@ -84,7 +84,7 @@ def _load_served_form(model: ModelSettings, path: Path, settings: EncoderSetting
 
 
 def _load_sentence_transformer(model: ModelSettings, settings: EncoderSettings) -> OnnxRuntime | TorchRuntime:
-    from vecgate_server.encoders.locate import locate  # noqa: PLC0415
+    from vecgate_server.encoders.locate import locate  # noqa: PLC0415  # loaded where it is used
 
     location = locate(
         model.name, path=model.path, cache_directory=settings.cache_directory, hub_endpoint=settings.hub_endpoint
@@ -104,7 +104,7 @@ def _load_sentence_transformer(model: ModelSettings, settings: EncoderSettings) 
         )
     if settings.runtime is RuntimeChoice.AUTO and settings.device == CPU:
         logger.warning("model %s runs on torch: %s", model.name, reason)
-    from vecgate_server.encoders import sentence_transformers  # noqa: PLC0415
+    from vecgate_server.encoders import sentence_transformers  # noqa: PLC0415  # loaded where it is used
 
     return sentence_transformers.load(
         location, model.name, device=settings.device, threads=settings.threads, runtime_reason=reason
@@ -112,8 +112,8 @@ def _load_sentence_transformer(model: ModelSettings, settings: EncoderSettings) 
 
 
 def _load_graph(location: ModelLocation, name: str, settings: EncoderSettings, precision: Precision) -> OnnxRuntime:
-    from vecgate_server.encoders import onnx_runtime  # noqa: PLC0415
-    from vecgate_server.encoders.graph_cache import cached_form  # noqa: PLC0415
+    from vecgate_server.encoders import onnx_runtime  # noqa: PLC0415  # loaded where it is used
+    from vecgate_server.encoders.graph_cache import cached_form  # noqa: PLC0415  # loaded where it is used
 
     form = cached_form(location.directory, settings.graph_directory, precision)
     return onnx_runtime.load(form, name, source=location.source, threads=settings.threads)

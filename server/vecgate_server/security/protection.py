@@ -99,6 +99,7 @@ class Protection:
         path = self._settings.keys_file
         if path is None:
             return None
+        # A server without keys does without what hashes them.
         from vecgate_server.security.key_ring import KeyRing  # noqa: PLC0415
         from vecgate_server.security.keys_file import KeysFileError, parse_keys, read_content  # noqa: PLC0415
 
@@ -122,7 +123,7 @@ class Protection:
     def _gate(self) -> Gate:
         if self._keys is None:
             return OpenGate()
-        from vecgate_server.security.gate import KeyGate  # noqa: PLC0415
+        from vecgate_server.security.gate import KeyGate  # noqa: PLC0415  # as above
 
         return KeyGate(self._keys)
 

@@ -229,7 +229,7 @@ def test_retrievers_run_in_a_pipeline(make_store: MakeStore) -> None:
     pets = merged.run("a", filters={"field": "meta.kind", "operator": "==", "value": "pet"})["documents"]
     assert [document.id for document in pets] == ["cat"]
     with pytest.raises(ValueError, match="VecgateDocumentStore"):
-        VecgateTextRetriever("docs")  # type: ignore[arg-type]
+        VecgateTextRetriever("docs")  # type: ignore[arg-type]  # which is refused
 
 
 async def test_retrievers_run_asynchronously(make_store: MakeStore) -> None:
