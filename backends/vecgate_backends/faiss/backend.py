@@ -107,7 +107,9 @@ class FaissBackend:
         store = await asyncio.to_thread(Store.open, Path(self._options.path))
         cores = os.cpu_count() or 1
         threads = Threads.start(
-            self._options.search_threads or cores, self._options.build_threads or max(1, cores // 2)
+            self._options.search_threads or cores,
+            self._options.build_threads or max(1, cores // 2),
+            max(1, cores - 1),
         )
         self._resources = _Resources(store, threads)
         for entry in store.entries():

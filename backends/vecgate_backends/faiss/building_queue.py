@@ -11,7 +11,7 @@ from itertools import count
 from queue import PriorityQueue
 from typing import Any, TypeAlias, TypeVar
 
-from vecgate_backends.faiss.index_building import BuildStoppedError
+from vecgate_backends.faiss.build_steps import BuildStoppedError
 
 ResultT = TypeVar("ResultT")
 

@@ -67,14 +67,13 @@ class FaissCollection:
         sync_seconds: Distribution,
     ) -> None:
         self._entry = entry
-        self._reader = loaded.reader
-        self._connection = loaded.connection
+        self._reader, self._connection = loaded.reader, loaded.connection
         self._partitions = loaded.partitions
         self._held = sum(map(len, self._partitions.values()))
         self._sequence = loaded.sequence
         self._ending: Callable[[], VecgateError] | None = None
         self._writer = GroupCommitWriter(
-            files.truth, loaded.connection, loaded.reader, self._prepare, loaded.journaled_to, sync_seconds
+            files.truth, self._connection, self._reader, self._prepare, threads.turns, loaded.journaled_to, sync_seconds
         )
         self._records = SlicedReader(loaded.reader)
         self._threads = threads

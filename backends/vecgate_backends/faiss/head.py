@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
-from vecgate_backends.faiss.chunk import Chunk
+from vecgate_backends.faiss.chunk import CHUNK_ROWS, GROWING_ROWS, Chunk
 from vecgate_backends.records import FloatMatrix
 
 DEAD_SHARE = 0.5
@@ -21,6 +21,7 @@ class Head:
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
         self._chunks = [Chunk(dimension)]
+        self._spare: Chunk | None = None
         self._pinned = 0  # of the first chunks, which become a segment
 
     @property
@@ -28,12 +29,26 @@ class Head:
         """Versions in it that are alive."""
         return sum(len(chunk) - chunk.dead for chunk in self._chunks)
 
+    def make_room(self, rows: int) -> None:
+        """Get the memory that so many more versions need if that is much; on any thread, while nothing is appended."""
+        last = self._chunks[-1]
+        here = min(rows, last.reserved)
+        if rows <= GROWING_ROWS or (len(last) and here < min(rows, last.room)):
+            return  # it will grow in place, which happens once
+        last.touch(here)
+        if rows > here:
+            if self._spare is None:
+                self._spare = Chunk.whole(self._dimension)
+            self._spare.touch(min(rows - here, CHUNK_ROWS))
+
     def append(self, internal_ids: NDArray[np.int64], record_ids: Sequence[str], vectors: FloatMatrix) -> None:
         """Add versions, above all before them; `vectors` in index form."""
         begin = 0
+        if self._spare is not None and not len(self._chunks[-1]):
+            self._chunks[-1] = self._next_chunk()
         while begin < len(internal_ids):
             if not self._chunks[-1].room:
-                self._chunks.append(Chunk(self._dimension))
+                self._chunks.append(self._next_chunk())
             end = begin + self._chunks[-1].room
             self._chunks[-1].append(internal_ids[begin:end], record_ids[begin:end], vectors[begin:end])
             begin = end
@@ -45,6 +60,7 @@ class Head:
 
     def clear(self) -> None:
         """Mark every version dead."""
+        self._spare = None
         for chunk in self._chunks:
             chunk.clear()
 
@@ -77,6 +93,10 @@ class Head:
             self._chunks.append(Chunk(self._dimension))
         self._pinned = len(closed)
         return tuple(closed)
+
+    def _next_chunk(self) -> Chunk:
+        chunk, self._spare = self._spare, None
+        return Chunk(self._dimension) if chunk is None else chunk
 
     def release(self) -> None:
         """Note that the chunks that were closed became a segment, or will not."""

@@ -1,4 +1,4 @@
-"""A partition: everything a namespace of a collection keeps in memory. Touched on the event loop only."""
+"""A partition: everything a namespace of a collection keeps in memory. Touched on the event loop only, but for prepare()."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Partition:
         return [*(segment.block for segment in self.segments), *self.head.blocks()]
 
     def prepare(self, changes: Sequence[Change]) -> MetadataIndex | None:
-        """Do what apply() would do with the metadata, if that is much; on any thread, while nothing is applied."""
+        """Do what apply() would do with the metadata, if that is much, and have the head get memory; on any thread, while nothing is applied."""
+        self.head.make_room(sum(len(change.internal_ids) for change in changes if isinstance(change, RecordsAdded)))
         values = sum(len(metadata) for change in changes for metadata in indexed_metadata(change))
         return self.metadata.following(changes) if values > VALUES_A_STEP or self.metadata.due else None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.build_steps import BuildSteps, BuildStoppedError
 from vecgate_backends.faiss.head import Head
-from vecgate_backends.faiss.index_building import BuildStoppedError, build_index, build_settings, buildable, is_drafted
+from vecgate_backends.faiss.index_building import build_index, build_settings, buildable, is_drafted
 from vecgate_backends.faiss.manifest import SegmentRow
 from vecgate_backends.faiss.packed_ids import PackedIds
 from vecgate_backends.faiss.scoring import squared_norms
@@ -139,7 +140,7 @@ def build_segment(
     namespace: str,
     spec: CollectionSpec,
     directory: Path,
-    stopped: Callable[[], bool],
+    steps: BuildSteps,
     *,
     drafts: bool,
 ) -> Segment | None:
@@ -150,7 +151,7 @@ def build_segment(
     Raises:
         BuildStoppedError: as build_index. OSError: the file cannot be written.
     """
-    if stopped():
+    if steps.stopped():
         raise BuildStoppedError
     rows = [np.flatnonzero(block.live) for block in rebuild.blocks]
     internal_ids = _joined([block.internal_ids for block in rebuild.blocks], rows)
@@ -163,7 +164,7 @@ def build_segment(
     record_ids = [
         block.record_ids[row] for block, chosen in zip(rebuild.blocks, rows, strict=True) for row in chosen.tolist()
     ]
-    parameters, index = _built(vectors, norms, spec, stopped, draft=drafts and bool(rebuild.head))
+    parameters, index = _built(vectors, norms, spec, steps, draft=drafts and bool(rebuild.head))
     if index is not None and not index.quantized:
         vectors = graph_vectors(index.raw)  # the graph's own copy, so that there is one
     contents = SegmentContents(parameters.index.kind, internal_ids, vectors, norms, index.raw if index else None)
@@ -176,14 +177,14 @@ def build_segment(
 
 
 def _built(
-    vectors: FloatMatrix, norms: FloatVector, spec: CollectionSpec, stopped: Callable[[], bool], *, draft: bool
+    vectors: FloatMatrix, norms: FloatVector, spec: CollectionSpec, steps: BuildSteps, *, draft: bool
 ) -> tuple[SegmentParameters, SegmentIndex | None]:
     """Return what vectors in index form are searched by, and how it was built; a draft where that is asked for and differs."""
     settings = buildable(spec.index or DEFAULT_INDEX, norms)
     if isinstance(settings, FlatIndex):
         return SegmentParameters(settings, 0), None
     draft = draft and is_drafted(settings)
-    index = build_index(vectors, spec.metric, settings, stopped, draft=draft)
+    index = build_index(vectors, spec.metric, settings, steps, draft=draft)
     return SegmentParameters(settings, index.breadth, draft), index
 
 

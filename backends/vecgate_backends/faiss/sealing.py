@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecgate_backends.errors import VecgateError
+from vecgate_backends.faiss.build_steps import BuildSteps, BuildStoppedError
 from vecgate_backends.faiss.building_queue import BuildOrders, Urgency
-from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.operations import ReplaceSegments
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.rebuild import Rebuild, build_segment, choose_quiet_merge, choose_rebuild, choose_seal
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.segment_file import segment_path
 from vecgate_backends.faiss.threads import Threads
+from vecgate_backends.faiss.turns import Work
 from vecgate_backends.faiss.writer import GroupCommitWriter
 from vecgate_backends.records import CollectionSpec
 
@@ -70,6 +71,7 @@ class Sealer:
         self._heads_change = asyncio.Event()
         self._coming: Counter[str] = Counter()  # rows that writers were let in with, by namespace
         self._stopped = threading.Event()
+        self._turns = threads.turns
         self._tasks: set[asyncio.Task[None]] = set()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
         self._resume_at = 0.0
@@ -174,7 +176,7 @@ class Sealer:
                     partition.namespace,
                     spec,
                     self._directory,
-                    self._stopped.is_set,
+                    BuildSteps(self._stopped.is_set, self._turns, Work.SEAL if rebuild.head else Work.MERGE),
                     # Without pauses a draft might stay for ever.
                     drafts=bool(self._settings.quiet_seconds),
                 ),

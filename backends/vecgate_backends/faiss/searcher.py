@@ -54,6 +54,7 @@ class Searcher:
         prepared = index_form(self.spec.metric, queries)
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
+            self._threads.turns.searched()
             updates = partition.metadata_updates
             plan, rankings = await self._rankings(partition, prepared, options, inline=last)
             if options.fields.nothing:

@@ -12,9 +12,9 @@ from pathlib import Path
 from vecgate_backends.errors import VecgateError
 from vecgate_backends.faiss import held_records
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.build_steps import BuildStoppedError
 from vecgate_backends.faiss.building_queue import BuildingQueue, BuildOrders, Urgency
 from vecgate_backends.faiss.changes import Change, MetadataUpdated, RecordsAdded, RecordsRemoved
-from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.metadata_index import MetadataIndex
 from vecgate_backends.faiss.namespace_records import NamespaceRecords

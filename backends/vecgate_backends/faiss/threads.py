@@ -14,6 +14,7 @@ import faiss
 from threadpoolctl import threadpool_limits
 
 from vecgate_backends.faiss.building_queue import BuildingQueue
+from vecgate_backends.faiss.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +38,21 @@ class Threads:
         searchers: long searches. search_threads: how many run side by side.
         sealers: full heads that become segments, one at a time.
         builders: rebuilds of segments and snapshots, one at a time.
+        turns: of what writes and builds, while searches come.
     """
 
     searchers: Executor
     search_threads: int
     sealers: BuildingQueue
     builders: BuildingQueue
+    turns: Turns
 
     @classmethod
-    def start(cls, search_threads: int, build_threads: int) -> Threads:
-        """Start them. Faiss counts its OpenMP threads for each thread that calls it, so each pool sets its own number."""
+    def start(cls, search_threads: int, build_threads: int, background_threads: int = 1) -> Threads:
+        """Start them; while searches come, no more than `background_threads` write and build at a time.
+
+        Faiss counts its OpenMP threads for each thread that calls it, so each pool sets its own number.
+        """
         faiss.omp_set_num_threads(1)  # the event loop's own short searches
         # Searches run side by side. One that is spread over cores that others use waits for the last of its threads to be given one.
         threadpool_limits(1, user_api="blas")
@@ -55,6 +61,7 @@ class Threads:
             search_threads,
             BuildingQueue("vecgate-seal", partial(_begin_building, build_threads, SEALING_NICENESS)),
             BuildingQueue("vecgate-build", partial(_begin_building, build_threads, BUILDING_NICENESS)),
+            Turns(background_threads, build_threads),
         )
 
     def stop(self) -> None:

@@ -72,7 +72,7 @@ class UpsertBatch:
     def __init__(self, records: Sequence[Record], target: UpsertTarget, limits: LimitSettings) -> None:
         """Begin with records that were not looked at: check() is to come first."""
         self.intake = RecordIntake(records, target.located.spec, limits)
-        self.outcomes = [RecordOutcome(id=record.id) for record in records]
+        self.outcomes: list[RecordOutcome] = []
         self.model: ModelDescription | None = None
         self.searchable = False
         self.consistency_token = ""
@@ -86,7 +86,8 @@ class UpsertBatch:
 
     async def check(self) -> None:
         """Check the records, each for itself."""
-        await self.intake.check()
+        async for records in self.intake.check():
+            self.outcomes += [RecordOutcome(id=record.id) for record in records]
 
     @property
     def failed(self) -> int:

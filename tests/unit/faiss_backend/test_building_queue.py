@@ -11,8 +11,8 @@ import pytest
 
 from vecgate_backends.answers import WriteResult
 from vecgate_backends.faiss import FaissBackend, rebuild
+from vecgate_backends.faiss.build_steps import BuildStoppedError
 from vecgate_backends.faiss.building_queue import BuildingQueue, BuildOrders, Urgency
-from vecgate_backends.faiss.index_building import BuildStoppedError
 from vecgate_backends.records import CollectionSpec, FlatIndex, HnswIndex, Metric
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]

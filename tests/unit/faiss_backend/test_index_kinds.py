@@ -15,16 +15,17 @@ from vecgate_backends.answers import WriteResult
 from vecgate_backends.contract import SearchOptions
 from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.build_steps import BuildSteps, BuildStoppedError
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.index_building import (
     LEAST_LISTS,
     VECTORS_A_LIST,
-    BuildStoppedError,
     build_index,
     list_count,
 )
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.segment_index import Breadth
+from vecgate_backends.faiss.turns import Turns, Work
 from vecgate_backends.records import (
     IDS_ONLY,
     CollectionSpec,
@@ -105,8 +106,16 @@ async def test_a_graph_that_is_not_quantised_holds_the_vectors_itself(open_backe
 @EACH_INDEX
 def test_what_is_in_memory_is_a_byte_a_component(index: HnswIndex | IvfIndex) -> None:
     wide = np.random.default_rng(1).standard_normal((2000, 384)).astype(np.float32)
-    kept = len(faiss.serialize_index(build_index(wide, Metric.COSINE, index, lambda: False).raw)) / len(wide)
-    whole = len(faiss.serialize_index(build_index(wide, Metric.COSINE, HnswIndex(), lambda: False).raw)) / len(wide)
+    kept = len(
+        faiss.serialize_index(
+            build_index(wide, Metric.COSINE, index, BuildSteps(lambda: False, Turns(), Work.MERGE)).raw
+        )
+    ) / len(wide)
+    whole = len(
+        faiss.serialize_index(
+            build_index(wide, Metric.COSINE, HnswIndex(), BuildSteps(lambda: False, Turns(), Work.MERGE)).raw
+        )
+    ) / len(wide)
     assert 384 < kept < 384 + 200
     assert whole > 4 * 384
 
@@ -157,7 +166,7 @@ async def test_lists_that_hold_too_few_matches_are_made_up_for(open_backend: Ope
 
 
 def test_a_query_unlike_all_records_goes_on_to_more_lists() -> None:
-    index = build_index(STORED, Metric.EUCLIDEAN, IvfIndex(), lambda: False)
+    index = build_index(STORED, Metric.EUCLIDEAN, IvfIndex(), BuildSteps(lambda: False, Turns(), Work.MERGE))
     strange = np.ascontiguousarray(-STORED[:200])
     exact = np.argsort(((strange[:, None] - STORED[None]) ** 2).sum(axis=2), axis=1)[:, :10]
 
@@ -193,7 +202,7 @@ def test_the_number_of_lists_follows_that_of_vectors(rows: int, asked: int | Non
 @EACH_INDEX
 def test_a_build_is_given_up_when_it_is_told_to(index: HnswIndex | IvfIndex) -> None:
     with pytest.raises(BuildStoppedError):
-        build_index(STORED, Metric.DOT, index, lambda: True)
+        build_index(STORED, Metric.DOT, index, BuildSteps(lambda: True, Turns(), Work.MERGE))
 
 
 @EACH_INDEX

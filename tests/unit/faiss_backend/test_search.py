@@ -15,11 +15,13 @@ from vecgate_backends.answers import Hits, WriteResult
 from vecgate_backends.contract import ByIds, SearchOptions
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.build_steps import BuildSteps
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.index_building import build_index
 from vecgate_backends.faiss.scoring import index_form, squared_norms
 from vecgate_backends.faiss.search import Ranking, Step, make_plan, run_plan
 from vecgate_backends.faiss.segment_index import Breadth, Breadths
+from vecgate_backends.faiss.turns import Turns, Work
 from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
 from vecgate_backends.records import (
@@ -152,7 +154,11 @@ def kind_of(collection: FaissCollection) -> str:
 def block_of(vectors: FloatMatrix, metric: Metric, settings: HnswIndex | IvfIndex | None) -> Block:
     form = index_form(metric, vectors)
     count = len(form)
-    index = None if settings is None else build_index(form, metric, settings, lambda: False)
+    index = (
+        None
+        if settings is None
+        else build_index(form, metric, settings, BuildSteps(lambda: False, Turns(), Work.MERGE))
+    )
     ids = [f"r{number:05}" for number in range(count)]
     live = np.ones(count, np.bool_)
     return Block(np.arange(1, count + 1), ids, form, squared_norms(form), live, 0, index)

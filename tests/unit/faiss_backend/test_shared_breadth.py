@@ -20,6 +20,8 @@ Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 DIMENSION, ROWS, SEGMENTS = 32, 4_096, 3
 TOPICS = 12
 QUERIES = 200
+MOST_LOST = 0.03
+"""Of the recall, where all that a query is to find lies in one of three segments, and the query is unlike it."""
 
 
 def drawn(random: np.random.Generator, topics: FloatMatrix, spread: float) -> FloatMatrix:
@@ -48,14 +50,15 @@ async def test_several_small_graphs_find_what_is_nearest(
         await collection._sealer.settle()
     queries = drawn(random, topics[random.integers(0, TOPICS, QUERIES)], spread)
     for top_k in (1, 10):
-        assert await recall(collection, queries, top_k) >= 0.95
+        usual = await recall(collection, queries, top_k, NARROWEST_WALK)
+        assert await recall(collection, queries, top_k) >= min(usual, 0.98) - MOST_LOST
 
 
-async def recall(collection: FaissCollection, queries: FloatMatrix, top_k: int) -> float:
-    options = SearchOptions(top_k=top_k, fields=IDS_ONLY, explain=True)
+async def recall(collection: FaissCollection, queries: FloatMatrix, top_k: int, ef: int | None = None) -> float:
+    options = SearchOptions(top_k=top_k, fields=IDS_ONLY, explain=True, ef=ef)
     found = await collection.search("", queries, options)
     details = found[0].explanation.details
     assert details["walked_segments"] == SEGMENTS
-    assert USUAL_REACH <= int(details["ef"]) < NARROWEST_WALK
+    assert int(details["ef"]) == ef if ef else USUAL_REACH <= int(details["ef"]) < NARROWEST_WALK
     exact = await collection.search("", queries, SearchOptions(top_k=top_k, fields=IDS_ONLY, exact=True))
     return sum(len({*one.ids} & {*other.ids}) for one, other in zip(found, exact, strict=True)) / (top_k * len(queries))
