@@ -30,6 +30,7 @@ from vecgate_backends.records import (
 BUILD_ROWS = 128
 """Vectors added to an index at a time by each thread, within 6 to 40 ms; more of many, since each lot costs Faiss a lock a row of the whole."""
 MOST_LOTS = 2048
+"""Lots of an index at most."""
 DRAFT_BREADTH = 40
 """How broadly a draft of a graph is built at most. Measured with 8,192 embeddings of definitions, against 100: 0.38 s of a core and not 0.97, a recall
 of 0.991 and not 0.995 with ef 64; bulk upserts are 1.3 times as fast, since they wait for seals."""

@@ -24,7 +24,7 @@ SEALING_NICENESS = 3
 """The same of the thread that seals: searches are slower until it is done, and in the end writers wait for it. It gets half as much of a core
 as they do."""
 WRITING_NICENESS = 10
-"""The same of a thread that commits writes. Measured on two cores that bulk upserts and building fill, with one search after the other: searches take
+"""The same of a thread that commits writes. Measured on two cores that bulk upserts and building fill, before they took turns, with one search after the other: searches take
 0.7 of the time, writes 1.25 times as long; alone, bulk upserts take what they took, and of 64 callers more share a commit. Single writes
 beside encoders that fill the cores take 1.4 times as long at worst (p99 21 to 30 ms)."""
 LARGEST_NICENESS = 19
@@ -48,7 +48,7 @@ class Threads:
     turns: Turns
 
     @classmethod
-    def start(cls, search_threads: int, build_threads: int, background_threads: int = 1) -> Threads:
+    def start(cls, search_threads: int, build_threads: int, background_threads: int) -> Threads:
         """Start them; while searches come, no more than `background_threads` write and build at a time.
 
         Faiss counts its OpenMP threads for each thread that calls it, so each pool sets its own number.

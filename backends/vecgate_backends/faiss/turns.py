@@ -52,7 +52,7 @@ class Turns:
 
         Args:
             background_threads: that may compute at a time while searches come, at least 1.
-            build_threads: of each build; a seal and a merge may run side by side all the same, if there is more than one to be had.
+            build_threads: of each build; it counts as half of the others at most, so that a seal and a merge may run side by side.
         """
         self._most = background_threads
         self._build_threads = min(build_threads, max(1, background_threads // 2))
@@ -103,7 +103,7 @@ class Turns:
     def _is_next(self, work: Work) -> bool:
         since = monotonic() - LONGEST_TURN_SECONDS
         at_work = sum(threads for began, threads in self._at_work.values() if began > since)
-        if at_work and at_work + self._threads(work) > self._most:
+        if at_work + self._threads(work) > self._most:
             return False
         builds_wait = self._waiting[Work.SEAL] or self._waiting[Work.MERGE]
         if work is Work.COMMIT:

@@ -24,7 +24,7 @@ def test_large_graphs_are_walked_more_broadly(rows: int, least: int) -> None:
     assert next(HnswGraph(None, quantized=False).breadths(rows)) == least
 
 
-@pytest.mark.parametrize(("share", "expected"), [(1.0, 64), (0.5, 52), (0.25, 43), (0.1, USUAL_REACH)])
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 64), (0.5, 56), (0.25, 49), (0.1, 41), (0.05, USUAL_REACH)])
 def test_a_graph_of_a_share_of_the_rows_is_walked_less_broadly(share: float, expected: int) -> None:
     assert ef(share) == expected
 

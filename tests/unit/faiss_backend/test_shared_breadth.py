@@ -20,8 +20,8 @@ Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 DIMENSION, ROWS, SEGMENTS = 32, 4_096, 3
 TOPICS = 12
 QUERIES = 200
-MOST_LOST = 0.03
-"""Of the recall, where all that a query is to find lies in one of three segments, and the query is unlike it."""
+MOST_LOST = 0.02
+"""Of the recall that the usual breadth has, even where all that a query is to find lies in one of three segments, and the query is unlike it."""
 
 
 def drawn(random: np.random.Generator, topics: FloatMatrix, spread: float) -> FloatMatrix:
@@ -50,8 +50,9 @@ async def test_several_small_graphs_find_what_is_nearest(
         await collection._sealer.settle()
     queries = drawn(random, topics[random.integers(0, TOPICS, QUERIES)], spread)
     for top_k in (1, 10):
-        usual = await recall(collection, queries, top_k, NARROWEST_WALK)
-        assert await recall(collection, queries, top_k) >= min(usual, 0.98) - MOST_LOST
+        found = await recall(collection, queries, top_k)
+        assert found >= 0.95
+        assert found >= await recall(collection, queries, top_k, NARROWEST_WALK) - MOST_LOST
 
 
 async def recall(collection: FaissCollection, queries: FloatMatrix, top_k: int, ef: int | None = None) -> float:

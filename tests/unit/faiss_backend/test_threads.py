@@ -20,7 +20,7 @@ def niceness() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to whole processes")
 def test_building_yields_to_searches() -> None:
-    threads = Threads.start(2, 1)
+    threads = Threads.start(2, 1, 1)
     try:
         usual = niceness()
         assert (
@@ -36,7 +36,7 @@ def test_building_yields_to_searches() -> None:
 
 
 def test_each_pool_has_its_own_number_of_openmp_threads() -> None:
-    threads = Threads.start(2, 3)
+    threads = Threads.start(2, 3, 1)
     try:
         assert threads.builders.submit(Urgency.REBUILD, faiss.omp_get_max_threads).result() == 3
         assert threads.searchers.submit(faiss.omp_get_max_threads).result() == 1
@@ -46,7 +46,7 @@ def test_each_pool_has_its_own_number_of_openmp_threads() -> None:
 
 
 def test_a_search_is_not_spread_over_cores_by_the_linear_algebra() -> None:
-    threads = Threads.start(2, 1)
+    threads = Threads.start(2, 1, 1)
     try:
         libraries = [each for each in threadpool_info() if each["user_api"] == "blas"]
         assert libraries
@@ -63,7 +63,7 @@ def test_a_system_that_forbids_to_yield_keeps_nothing_from_being_built(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "setpriority", forbid)
-    threads = Threads.start(2, 1)
+    threads = Threads.start(2, 1, 1)
     try:
         assert threads.sealers.submit(Urgency.FULL_HEAD, lambda: "built").result(timeout=20) == "built"
     finally:
