@@ -2,8 +2,8 @@
 
 Niceness alone does not do that. Who waits for a core waits for the end of a time slice, 4 ms on many systems, however nice the thread is that
 has it; and a thread that is put off while it holds the interpreter keeps everybody waiting who needs that. Measured on two cores that bulk
-upserts and building fill, together with smaller steps of the event loop: the p99 of a search fell from 19 to 15 ms, that of one of 20 records from
-13 to 10, with as many upserts.
+upserts and building fill, together with smaller steps of the event loop: the p99 of a search fell from 20 to 16 ms, that of one of 20 records from
+14 to 11, with as many upserts.
 """
 
 from __future__ import annotations
