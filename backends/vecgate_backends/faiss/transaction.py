@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
-from vecgate_backends.faiss.codec import decode_metadata, encode_metadata, encode_vector
+from vecgate_backends.faiss.codec import decode_metadata_of, encode_metadata, encode_vector
 from vecgate_backends.faiss.manifest import SegmentRow, SnapshotRow
 from vecgate_backends.faiss.row_checksum import (
     ENCODING_STAMP,
@@ -14,11 +15,14 @@ from vecgate_backends.faiss.row_checksum import (
     TEXT,
     VECTOR,
     RowKey,
-    journal_checksum,
+    checksums,
+    journal_checksums,
     namespace_checksum,
+    verify_all,
     verify_namespace,
 )
-from vecgate_backends.faiss.truth import SELECT_VERSIONS
+from vecgate_backends.faiss.row_lots import delete_rows, insert_rows, select_rows
+from vecgate_backends.faiss.truth import LOT, SELECT_VERSIONS
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
 
 
@@ -72,46 +76,40 @@ class Transaction:
 
     def stored(self, namespace: int, ids: Iterable[str]) -> dict[str, Version]:
         """Return the stored versions of those of these records that exist."""
-        query = SELECT_VERSIONS + " WHERE namespace = ? AND id = ?"
-        found = {}
-        for record_id in ids:
-            row = self._connection.execute(query, (namespace, record_id)).fetchone()
-            if row is not None:
-                found[record_id] = _version(*row)
-        return found
+        query = SELECT_VERSIONS + " WHERE namespace = ? AND id IN"
+        versions = _versions(select_rows(self._connection, query, list(ids), namespace))
+        return {version.key.record_id.decode(): version for version in versions}
 
     def all_stored(self, namespace: int) -> list[Version]:
         """Return every version of a namespace."""
-        query = SELECT_VERSIONS + " WHERE namespace = ?"
-        return [_version(*row) for row in self._connection.execute(query, (namespace,))]
+        rows = self._connection.execute(SELECT_VERSIONS + " WHERE namespace = ?", (namespace,))
+        found: list[Version] = []
+        while lot := rows.fetchmany(LOT):
+            found += _versions(lot)
+        return found
 
     def insert(self, namespace: int, versions: Sequence[NewVersion]) -> range:
         """Store new versions and return their internal ids, above every one given before."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
         first = 1 if row is None else row[0] + 1
-        internal_ids = range(first, first + len(versions))
-        keys = [
-            RowKey(internal_id, namespace, version.id.encode())
-            for internal_id, version in zip(internal_ids, versions, strict=True)
-        ]
-        self._connection.executemany(
-            "INSERT INTO records (internal_id, namespace, id, metadata, checksum, text_checksum, text)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            map(_record_row, keys, versions),
+        keys = [RowKey(first + row, namespace, version.id.encode()) for row, version in enumerate(versions)]
+        insert_rows(
+            self._connection,
+            "INSERT INTO records (internal_id, namespace, id, metadata, checksum, text_checksum, text)",
+            _record_rows(keys, versions),
         )
-        self._connection.executemany(
-            "INSERT INTO vectors (internal_id, checksum, vector, encoding_stamp, encoding_stamp_checksum)"
-            " VALUES (?, ?, ?, ?, ?)",
-            map(_vector_row, keys, versions),
+        insert_rows(
+            self._connection,
+            "INSERT INTO vectors (internal_id, checksum, vector, encoding_stamp, encoding_stamp_checksum)",
+            _vector_rows(keys, versions),
         )
-        return internal_ids
+        return range(first, first + len(versions))
 
-    def delete(self, internal_ids: Iterable[int]) -> None:
+    def delete(self, internal_ids: Sequence[int]) -> None:
         """Delete versions."""
-        rows = [(internal_id,) for internal_id in internal_ids]
-        self._note(internal_id for (internal_id,) in rows)
-        self._connection.executemany("DELETE FROM vectors WHERE internal_id = ?", rows)
-        self._connection.executemany("DELETE FROM records WHERE internal_id = ?", rows)
+        self._note(internal_ids)
+        delete_rows(self._connection, "DELETE FROM vectors WHERE internal_id IN", internal_ids)
+        delete_rows(self._connection, "DELETE FROM records WHERE internal_id IN", internal_ids)
 
     def clear(self, namespace: int) -> int:
         """Delete every version of a namespace and return how many there were."""
@@ -124,13 +122,15 @@ class Transaction:
         )
         return self._connection.execute("DELETE FROM records WHERE namespace = ?", (namespace,)).rowcount
 
-    def set_metadata(self, version: Version, metadata: Metadata) -> None:
-        """Change the metadata of a version in place."""
-        self._note((version.internal_id,))
-        text = encode_metadata(metadata)
-        checksum = version.key.checksum(METADATA, text.encode())
-        self._connection.execute(
-            "UPDATE records SET metadata = ?, checksum = ? WHERE internal_id = ?", (text, checksum, version.internal_id)
+    def set_metadata(self, versions: Sequence[Version], metadata: Sequence[Metadata]) -> None:
+        """Change the metadata of versions in place."""
+        internal_ids = [version.internal_id for version in versions]
+        self._note(internal_ids)
+        texts = [encode_metadata(own) for own in metadata]
+        keys = [version.key for version in versions]
+        self._connection.executemany(
+            "UPDATE records SET metadata = ?, checksum = ? WHERE internal_id = ?",
+            zip(texts, checksums(METADATA, keys, [text.encode() for text in texts]), internal_ids, strict=True),
         )
 
     def replace_segments(self, new: SegmentRow | None, replaced: Iterable[str]) -> None:
@@ -170,33 +170,48 @@ class Transaction:
         (sequence,) = self._connection.execute("SELECT value + 1 FROM meta WHERE key = 'sequence'").fetchone()
         return int(sequence)
 
-    def _note(self, internal_ids: Iterable[int]) -> None:
+    def _note(self, internal_ids: Sequence[int]) -> None:
         """Write into the journal which versions this commit deletes or gives other metadata, as far as a snapshot may hold them."""
         noted = [internal_id for internal_id in internal_ids if internal_id <= self._journaled_to]
         if noted:
             sequence = self._next_sequence()
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO journal (internal_id, sequence, checksum) VALUES (?, ?, ?)",
-                ((internal_id, sequence, journal_checksum(internal_id, sequence)) for internal_id in noted),
+            insert_rows(
+                self._connection,
+                "INSERT OR REPLACE INTO journal (internal_id, sequence, checksum)",
+                [
+                    (own, sequence, checksum)
+                    for own, checksum in zip(noted, journal_checksums(noted, sequence), strict=True)
+                ],
             )
 
 
-def _version(internal_id: int, namespace: int, record_id: bytes, metadata: bytes, checksum: int) -> Version:
-    """Make a version of the columns of SELECT_VERSIONS, once they match their checksum."""
-    key = RowKey(internal_id, namespace, record_id)
-    key.verify(METADATA, metadata, checksum)
-    return Version(key, decode_metadata(metadata.decode()))
+def _versions(rows: Sequence[Sequence[Any]]) -> list[Version]:
+    """Make versions of rows of SELECT_VERSIONS, once they match their checksums."""
+    keys = [RowKey(*row[:3]) for row in rows]
+    metadata = [row[3] for row in rows]
+    verify_all(METADATA, keys, metadata, [row[4] for row in rows])
+    return list(map(Version, keys, decode_metadata_of(metadata)))
 
 
-def _record_row(key: RowKey, version: NewVersion) -> tuple[int, int, str, str, int, int, str | None]:
-    metadata = encode_metadata(version.metadata)
-    text = None if version.text is None else version.text.encode()
-    checksums = key.checksum(METADATA, metadata.encode()), key.checksum(TEXT, text)
-    return key.internal_id, key.namespace, version.id, metadata, *checksums, version.text
+def _record_rows(keys: Sequence[RowKey], versions: Sequence[NewVersion]) -> list[tuple[object, ...]]:
+    metadata = [encode_metadata(version.metadata) for version in versions]
+    of_metadata = checksums(METADATA, keys, [text.encode() for text in metadata])
+    texts = [version.text for version in versions]
+    of_texts = checksums(TEXT, keys, [None if text is None else text.encode() for text in texts])
+    return [
+        (key.internal_id, key.namespace, version.id, *columns)
+        for key, version, *columns in zip(keys, versions, metadata, of_metadata, of_texts, texts, strict=True)
+    ]
 
 
-def _vector_row(key: RowKey, version: NewVersion) -> tuple[int, int, bytes, bytes | None, int | None]:
-    vector = encode_vector(version.vector)
-    stamp = version.encoding_stamp
-    stamp_columns = (stamp, key.checksum(ENCODING_STAMP, stamp)) if stamp else (None, None)
-    return key.internal_id, key.checksum(VECTOR, vector), vector, *stamp_columns
+def _vector_rows(keys: Sequence[RowKey], versions: Sequence[NewVersion]) -> list[tuple[object, ...]]:
+    vectors = [encode_vector(version.vector) for version in versions]
+    rows = zip(keys, versions, checksums(VECTOR, keys, vectors), vectors, strict=True)
+    return [
+        (key.internal_id, checksum, vector, *_stamp_columns(key, version.encoding_stamp))
+        for key, version, checksum, vector in rows
+    ]
+
+
+def _stamp_columns(key: RowKey, stamp: bytes) -> tuple[bytes | None, int | None]:
+    return (stamp, key.checksum(ENCODING_STAMP, stamp)) if stamp else (None, None)

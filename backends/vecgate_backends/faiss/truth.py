@@ -13,9 +13,10 @@ record without one has neither stamp nor checksum.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecgate_backends.errors import StorageCorruptError
-from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata, decode_metadata_of, decode_vector
+from vecgate_backends.faiss.codec import VECTOR_DTYPE, decode_metadata_of, decode_vector
 from vecgate_backends.faiss.database import create_database, open_database, translated_errors, upgrade_database
 from vecgate_backends.faiss.manifest import SegmentRow, SnapshotRow, registered_segments, registered_snapshot
 from vecgate_backends.faiss.row_checksum import (
@@ -33,8 +34,10 @@ from vecgate_backends.faiss.row_checksum import (
     VECTOR,
     RowKey,
     journal_is_sound,
+    verify_all,
     verify_namespace,
 )
+from vecgate_backends.faiss.row_lots import select_rows
 from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
 
@@ -153,12 +156,11 @@ class TruthReader:
         with translated_errors(self._path):
             rows = self._connection.execute(query, values)
             while lot := rows.fetchmany(LOT):
-                for internal_id, number, record_id, metadata, checksum in lot:
-                    RowKey(internal_id, number, record_id).verify(METADATA, metadata, checksum)
+                keys, stored = [RowKey(*row[:3]) for row in lot], [row[3] for row in lot]
+                verify_all(METADATA, keys, stored, [row[4] for row in lot])
+                for (internal_id, number, record_id), metadata in zip(keys, decode_metadata_of(stored), strict=True):
                     if number not in names:
                         raise StorageCorruptError(f"{self._path.name} is damaged: namespace {number} has no name")
-                decoded = decode_metadata_of([row[3] for row in lot])
-                for (internal_id, number, record_id, _, _), metadata in zip(lot, decoded, strict=True):
                     yield IndexedRecord(internal_id, names[number], record_id.decode(), metadata)
 
     def numbers(self) -> dict[str, int]:
@@ -186,26 +188,27 @@ class TruthReader:
         for run in zip(firsts, lasts, strict=True):
             yield from self._connection.execute(query, run)
 
-    def by_internal_id(self, internal_ids: Iterable[int], fields: Fields) -> dict[int, Record]:
+    def by_internal_id(self, internal_ids: Sequence[int], fields: Fields) -> dict[int, Record]:
         """Return those of these versions that are still stored."""
-        query = _selection(fields) + " WHERE records.internal_id = ?"
-        found = (self._rows(query, internal_id) for internal_id in internal_ids)
-        return {row[0]: _record(row, fields) for rows in found for row in rows}
+        query = _selection(fields) + " WHERE records.internal_id IN"
+        with translated_errors(self._path):
+            rows = select_rows(self._connection, query, internal_ids)
+        return dict(zip([row[0] for row in rows], _records(rows, fields), strict=True))
 
-    def by_id(self, namespace: str, ids: Iterable[str], fields: Fields) -> dict[str, Record]:
+    def by_id(self, namespace: str, ids: Sequence[str], fields: Fields) -> dict[str, Record]:
         """Return those of the records with these ids that are stored."""
-        query = _selection(fields) + " WHERE records.namespace = ? AND records.id = ?"
+        query = _selection(fields) + " WHERE records.namespace = ? AND records.id IN"
         number = self._namespace(namespace)
-        found = (self._rows(query, number, record_id) for record_id in ids)
-        records = (_record(row, fields) for rows in found for row in rows)
-        return {record.id: record for record in records}
+        with translated_errors(self._path):
+            rows = select_rows(self._connection, query, ids, number)
+        return {record.id: record for record in _records(rows, fields)}
 
     def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
         """Return up to `limit` records in the order of their ids, beginning behind `after`."""
         query = _selection(fields) + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
         # No id is empty, so the empty string stands before the first.
         rows = self._rows(query, self._namespace(namespace), after or "", limit)
-        return [_record(row, fields) for row in rows]
+        return _records(rows, fields)
 
     def _namespaces(self) -> dict[int, str]:
         rows = self._rows("SELECT id, CAST(name AS BLOB), checksum FROM namespaces")
@@ -224,23 +227,31 @@ class TruthReader:
             return self._connection.execute(query, values).fetchall()
 
 
-def _record(row: Sequence[Any], fields: Fields) -> Record:
-    """Make a record of the columns of _selection, once what is used of them matches its checksum."""
-    *columns, metadata, checksum, text, text_checksum, vector, vector_checksum, stamp, stamp_checksum = row
-    key = RowKey(*columns)
-    key.verify(METADATA, metadata, checksum)
+def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> list[Record]:
+    """Make records of rows with the columns of _selection, once what is used of them matches its checksums."""
+    if not rows:
+        return []
+    *columns, metadata, checksum, text, text_checksum, vector, vector_checksum, stamp, stamp_checksum = zip(
+        *rows, strict=True
+    )
+    keys = list(map(RowKey, *columns))
+    verify_all(METADATA, keys, metadata, checksum)
     if fields.text:
-        key.verify(TEXT, text, text_checksum)
+        verify_all(TEXT, keys, text, text_checksum)
     if fields.vector:
-        key.verify(VECTOR, vector, vector_checksum)
-    if (stamp, stamp_checksum) != (None, None):
-        key.verify(ENCODING_STAMP, stamp, stamp_checksum)
-    return Record(
-        key.record_id.decode(),
-        text.decode() if fields.text and text is not None else None,
-        _chosen(decode_metadata(metadata.decode()), fields.metadata) if fields.metadata else {},
-        decode_vector(vector) if fields.vector else None,
-        stamp or b"",
+        verify_all(VECTOR, keys, vector, vector_checksum)
+    for key, own, claimed in zip(keys, stamp, stamp_checksum, strict=True):
+        if (own, claimed) != (None, None):
+            key.verify(ENCODING_STAMP, own, claimed)
+    return list(
+        map(
+            Record,
+            [key.record_id.decode() for key in keys],
+            [None if own is None else own.decode() for own in text],
+            _chosen(metadata, fields.metadata),
+            map(decode_vector, vector) if fields.vector else repeat(None),
+            [own or b"" for own in stamp],
+        )
     )
 
 
@@ -254,10 +265,14 @@ def _selection(fields: Fields) -> str:
     return f"SELECT {key_and_metadata}, {text}, {vector}, {stamp} FROM {source}"  # noqa: S608  # nothing of a caller's in it
 
 
-def _chosen(metadata: dict[str, MetadataValue], wanted: bool | frozenset[str]) -> dict[str, MetadataValue]:
-    if isinstance(wanted, bool):
-        return metadata
-    return {field: value for field, value in metadata.items() if field in wanted}
+def _chosen(stored: Sequence[bytes], wanted: bool | frozenset[str]) -> list[dict[str, MetadataValue]]:
+    """Return the fields that are wanted of each of these texts of metadata; none, all or those of a set."""
+    if not wanted:
+        return [{} for _ in stored]
+    decoded = decode_metadata_of(stored)
+    if wanted is True:
+        return decoded
+    return [{field: value for field, value in metadata.items() if field in wanted} for metadata in decoded]
 
 
 _OWNER = "INSERT INTO meta (key, value) VALUES ('uid', '{uid}')"

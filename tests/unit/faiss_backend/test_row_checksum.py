@@ -16,7 +16,7 @@ from vecgate_backends.contract import ByIds, MetadataChanges, SearchOptions
 from vecgate_backends.errors import StorageCorruptError
 from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.collection import FaissCollection
-from vecgate_backends.faiss.row_checksum import METADATA, TEXT, RowKey, namespace_checksum
+from vecgate_backends.faiss.row_checksum import METADATA, TEXT, RowKey, checksums, namespace_checksum
 from vecgate_backends.records import IDS_ONLY, Acknowledgement, CollectionSpec, Fields, FlatIndex
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
@@ -204,3 +204,10 @@ def test_the_layout_of_checksums_is_that_of_stored_files() -> None:
     key = RowKey(5, 2, "ä".encode())
     assert [key.checksum(METADATA, b"{}"), key.checksum(TEXT, None), key.checksum(TEXT, b"")] == PINNED[:3]
     assert namespace_checksum(1, b"") == PINNED[3]
+
+
+def test_checksums_of_many_rows_are_those_of_each() -> None:
+    keys = [RowKey(5, 2, "ä".encode()), RowKey(5, 2, "ä".encode()), RowKey(6, 2, b"b")]
+    contents = [None, b"", b"text"]
+    assert checksums(TEXT, keys, contents)[:2] == PINNED[1:3]
+    assert checksums(TEXT, keys, contents) == [key.checksum(TEXT, own) for key, own in zip(keys, contents, strict=True)]
