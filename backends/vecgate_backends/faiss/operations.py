@@ -24,6 +24,7 @@ from vecgate_backends.faiss.changes import (
 )
 from vecgate_backends.faiss.manifest import SnapshotRow
 from vecgate_backends.faiss.rebuild import Rebuild
+from vecgate_backends.faiss.row_lots import lots
 from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.transaction import NewVersion, Transaction, Version
@@ -64,7 +65,7 @@ class Targets:
         if self.ids is None:
             found = transaction.all_stored(namespace)
         else:
-            found = list(transaction.stored(namespace, dict.fromkeys(self.ids)).values())
+            found = list(transaction.stored(namespace, list(dict.fromkeys(self.ids))).values())
         return [version for version in found if self.filter is None or matches(self.filter, version.metadata)]
 
 
@@ -85,7 +86,7 @@ class UpsertRecords:
     def run(self, transaction: Transaction) -> Outcome[list[VecgateError | None]]:
         """Replace what is stored by new versions; of several records with one id the last that is accepted stands."""
         namespace = transaction.namespace(self.namespace)
-        stored = transaction.stored(namespace, dict.fromkeys(self.batch.ids))
+        stored = transaction.stored(namespace, list(dict.fromkeys(self.batch.ids)))
         errors: list[VecgateError | None] = []
         accepted: dict[str, int] = {}
         for row, record_id in enumerate(self.batch.ids):
@@ -158,12 +159,14 @@ class UpdateRecordMetadata:
         """Change them; vectors and internal ids stay."""
         found = self.targets.find(transaction, transaction.namespace(self.namespace))
         touched = self.changes.remove | self.changes.set.keys()
-        before, changed = [], []
-        for version in found:
-            before.append({name: value for name, value in version.metadata.items() if name in touched})
-            kept = {name: value for name, value in version.metadata.items() if name not in touched}
-            changed.append(kept | dict(self.changes.set))
-        transaction.set_metadata(found, changed)
+        before = []
+        for lot in lots(found):
+            changed = []
+            for version in lot:
+                before.append({name: value for name, value in version.metadata.items() if name in touched})
+                kept = {name: value for name, value in version.metadata.items() if name not in touched}
+                changed.append(kept | dict(self.changes.set))
+            transaction.set_metadata(lot, changed)
         internal_ids = [version.internal_id for version in found]
         after = [self.changes.set] * len(found)
         return Outcome(len(found), [MetadataUpdated(self.namespace, internal_ids, before, after)])

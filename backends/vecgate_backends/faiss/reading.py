@@ -14,7 +14,7 @@ from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Fields, Record
 
 SLICE = 256
-"""Records read in one step of the event loop: about 2 ms, 4 ms with vectors."""
+"""Records read in one step of the event loop: with text and metadata about 2 ms, with vectors 4 ms."""
 
 
 class SlicedReader:

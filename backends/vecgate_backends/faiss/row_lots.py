@@ -1,53 +1,69 @@
-"""SQL statements about many rows, a lot of rows at a time.
+"""SQL statements about many rows at a time.
 
-A statement a row takes the interpreter and gives it back for every row, and searches wait for what it does in between. Measured of 1,000
-records: reading them by id takes 2.4 ms of processor time and not 6.5, inserting them 2.8 and not 4.
+A statement a row takes the interpreter and gives it back for every row. Measured with 1,000 replaced records of 384 components, whose checksums
+and metadata are made together too: looked up in 3.7 ms of processor time and not 7.3, stored in 8.3 ms and not 12.5.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
-ROWS_A_STATEMENT = 64
-"""More at a time are no faster."""
+ROWS_A_STATEMENT = 32
+"""More at a time are hardly faster, and a connection keeps the values of the last rows of each statement."""
+BYTES_A_STATEMENT = 128 * 2**10
+"""Of rows that are longer, fewer go together: what is done with a lot of them in one call keeps the interpreter."""
 
 ItemT = TypeVar("ItemT")
 
 
-def lots(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
-    """Yield all items in their order, in lots of ROWS_A_STATEMENT or a lower power of two, so that few statements are compiled and kept."""
-    begin, size = 0, ROWS_A_STATEMENT
+def lots(items: Sequence[ItemT], sizes: Sequence[int] | None = None) -> Iterator[Sequence[ItemT]]:
+    """Yield all items in their order, some together: a power of two, so that few statements are compiled and kept.
+
+    Args:
+        items: what the rows are made of.
+        sizes: bytes of each that count; None: none do.
+    """
+    begin = 0
     while begin < len(items):
-        while size > len(items) - begin:
+        size = ROWS_A_STATEMENT
+        while size > 1 and not _fits(items, sizes, begin, size):
             size //= 2
         yield items[begin : begin + size]
         begin += size
 
 
 def insert_rows(connection: sqlite3.Connection, insert: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows; `insert` is the statement up to VALUES."""
-    for lot in lots(rows):
-        row = f"({_placeholders(len(lot[0]))})"
-        connection.execute(f"{insert} VALUES {', '.join([row] * len(lot))}", tuple(chain.from_iterable(lot)))
+    """Insert a lot of rows; `insert` is the statement up to VALUES.
+
+    It should say OR FAIL, and whoever catches what it raises must roll the transaction back: otherwise SQLite writes aside what the statement
+    changes, to undo that alone, and if that is much, into a file outside the store (https://sqlite.org/tempfiles.html, "Statement Journal Files").
+    """
+    row = f"({_placeholders(len(rows[0]))})"
+    connection.execute(f"{insert} VALUES {', '.join(repeat(row, len(rows)))}", tuple(chain.from_iterable(rows)))
 
 
-def select_rows(
-    connection: sqlite3.Connection, query: str, values: Sequence[object], *before: object
-) -> list[tuple[Any, ...]]:
-    """Return the rows of a query that ends with IN, to which the values are added; `before`: its parameters before them."""
-    found: list[tuple[Any, ...]] = []
+def execute_on(
+    connection: sqlite3.Connection, statement: str, values: Sequence[object], *before: object
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Run a statement that ends with IN on some of the values at a time, and yield the rows that this returns.
+
+    Args:
+        connection: where.
+        statement: a SELECT or a DELETE.
+        values: what the column is to be in, each once.
+        before: the parameters before them.
+    """
     for lot in lots(values):
-        found += connection.execute(f"{query} ({_placeholders(len(lot))})", (*before, *lot)).fetchall()
-    return found
+        yield connection.execute(f"{statement} ({_placeholders(len(lot))})", (*before, *lot)).fetchall()
 
 
-def delete_rows(connection: sqlite3.Connection, delete: str, values: Sequence[object]) -> None:
-    """Run a DELETE that ends with IN, to which the values are added."""
-    select_rows(connection, delete, values)
+def _fits(items: Sequence[object], sizes: Sequence[int] | None, begin: int, size: int) -> bool:
+    end = begin + size
+    return end <= len(items) and (sizes is None or sum(sizes[begin:end]) <= BYTES_A_STATEMENT)
 
 
 def _placeholders(count: int) -> str:
-    return ", ".join("?" * count)
+    return ", ".join(repeat("?", count))

@@ -20,8 +20,9 @@ Rows: TypeAlias = NDArray[np.intp]
 """Places in a block."""
 SCORED_CELLS = 1 << 22
 """Components of vectors that are scored at a time, 32 MiB in float64."""
-NORMALISED_ROWS = 128
-"""Rows that are brought to length 1 at a time: their float64 numbers stay in the cache of a core, which is ten times as fast for 1,000 rows."""
+NORMALISED_CELLS = 1 << 15
+"""Components that are brought to length 1 at a time, 256 KiB in float64: a core's own cache holds them, and the system need not give memory for
+them. Measured with 1,000 vectors of 384 components: 0.6 ms and not 5."""
 FEW_QUERIES = 7
 """So many queries are compared with Faiss's kernels, one after the other, more of them as one product of matrices. Measured at 384 dimensions with
 rows that no cache holds, a query: 1.4 ms against 3.8 ms for 32,768 rows (BLAS's product of a matrix and one vector), the same for 8, and 1.1 ms
@@ -79,9 +80,10 @@ def index_form(metric: Metric, vectors: FloatMatrix) -> FloatMatrix:
     if metric is not Metric.COSINE:
         return np.array(vectors, np.float32, order="C")
     unit = np.empty(vectors.shape, np.float32)
-    for begin in range(0, len(vectors), NORMALISED_ROWS):
-        rows = slice(begin, begin + NORMALISED_ROWS)
-        wide = vectors[rows].astype(np.float64)  # squares of float32 numbers may leave its range
+    lot = max(1, NORMALISED_CELLS // vectors.shape[1])
+    for begin in range(0, len(vectors), lot):
+        rows = slice(begin, begin + lot)
+        wide = vectors[rows].astype(np.float64, order="C")  # squares of float32 numbers may leave its range
         wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
         unit[rows] = wide
     return unit

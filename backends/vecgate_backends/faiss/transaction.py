@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -16,13 +17,13 @@ from vecgate_backends.faiss.row_checksum import (
     VECTOR,
     RowKey,
     checksums,
-    journal_checksums,
+    journal_checksum,
     namespace_checksum,
     verify_all,
     verify_namespace,
 )
-from vecgate_backends.faiss.row_lots import delete_rows, insert_rows, select_rows
-from vecgate_backends.faiss.truth import LOT, SELECT_VERSIONS
+from vecgate_backends.faiss.row_lots import ROWS_A_STATEMENT, execute_on, insert_rows, lots
+from vecgate_backends.faiss.truth import SELECT_VERSIONS
 from vecgate_backends.records import FloatVector, Metadata, MetadataValue
 
 
@@ -74,42 +75,36 @@ class Transaction:
         )
         return int(number)
 
-    def stored(self, namespace: int, ids: Iterable[str]) -> dict[str, Version]:
-        """Return the stored versions of those of these records that exist."""
+    def stored(self, namespace: int, ids: Sequence[str]) -> dict[str, Version]:
+        """Return the stored versions of those of these records that exist; each is named once."""
         query = SELECT_VERSIONS + " WHERE namespace = ? AND id IN"
-        versions = _versions(select_rows(self._connection, query, list(ids), namespace))
-        return {version.key.record_id.decode(): version for version in versions}
+        found = execute_on(self._connection, query, ids, namespace)
+        return {version.key.record_id.decode(): version for rows in found for version in _versions(rows)}
 
     def all_stored(self, namespace: int) -> list[Version]:
         """Return every version of a namespace."""
         rows = self._connection.execute(SELECT_VERSIONS + " WHERE namespace = ?", (namespace,))
         found: list[Version] = []
-        while lot := rows.fetchmany(LOT):
-            found += _versions(lot)
+        while some := rows.fetchmany(ROWS_A_STATEMENT):
+            found += _versions(some)
         return found
 
     def insert(self, namespace: int, versions: Sequence[NewVersion]) -> range:
         """Store new versions and return their internal ids, above every one given before."""
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
-        first = 1 if row is None else row[0] + 1
-        keys = [RowKey(first + row, namespace, version.id.encode()) for row, version in enumerate(versions)]
-        insert_rows(
-            self._connection,
-            "INSERT INTO records (internal_id, namespace, id, metadata, checksum, text_checksum, text)",
-            _record_rows(keys, versions),
-        )
-        insert_rows(
-            self._connection,
-            "INSERT INTO vectors (internal_id, checksum, vector, encoding_stamp, encoding_stamp_checksum)",
-            _vector_rows(keys, versions),
-        )
-        return range(first, first + len(versions))
+        given = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
+        first = following = 1 if given is None else given[0] + 1
+        for lot in lots(versions, [_size(version) for version in versions]):
+            keys = [RowKey(following + place, namespace, version.id.encode()) for place, version in enumerate(lot)]
+            insert_rows(self._connection, _INSERT_RECORDS, _record_rows(keys, lot))
+            insert_rows(self._connection, _INSERT_VECTORS, _vector_rows(keys, lot))
+            following += len(lot)
+        return range(first, following)
 
     def delete(self, internal_ids: Sequence[int]) -> None:
         """Delete versions."""
         self._note(internal_ids)
-        delete_rows(self._connection, "DELETE FROM vectors WHERE internal_id IN", internal_ids)
-        delete_rows(self._connection, "DELETE FROM records WHERE internal_id IN", internal_ids)
+        for statement in ("DELETE FROM vectors WHERE internal_id IN", "DELETE FROM records WHERE internal_id IN"):
+            deque(execute_on(self._connection, statement, internal_ids), maxlen=0)
 
     def clear(self, namespace: int) -> int:
         """Delete every version of a namespace and return how many there were."""
@@ -175,22 +170,23 @@ class Transaction:
         noted = [internal_id for internal_id in internal_ids if internal_id <= self._journaled_to]
         if noted:
             sequence = self._next_sequence()
-            insert_rows(
-                self._connection,
-                "INSERT OR REPLACE INTO journal (internal_id, sequence, checksum)",
-                [
-                    (own, sequence, checksum)
-                    for own, checksum in zip(noted, journal_checksums(noted, sequence), strict=True)
-                ],
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO journal (internal_id, sequence, checksum) VALUES (?, ?, ?)",
+                ((internal_id, sequence, journal_checksum(internal_id, sequence)) for internal_id in noted),
             )
 
 
-def _versions(rows: Sequence[Sequence[Any]]) -> list[Version]:
+def _versions(rows: Sequence[Sequence[Any]]) -> Iterator[Version]:
     """Make versions of rows of SELECT_VERSIONS, once they match their checksums."""
-    keys = [RowKey(*row[:3]) for row in rows]
-    metadata = [row[3] for row in rows]
-    verify_all(METADATA, keys, metadata, [row[4] for row in rows])
-    return list(map(Version, keys, decode_metadata_of(metadata)))
+    for some in lots(rows, [len(row[3] or b"") for row in rows]):
+        keys = [RowKey(*row[:3]) for row in some]
+        metadata = [row[3] for row in some]
+        verify_all(METADATA, keys, metadata, [row[4] for row in some])
+        yield from map(Version, keys, decode_metadata_of(metadata))
+
+
+def _size(version: NewVersion) -> int:
+    return len(version.text or "") + version.vector.nbytes
 
 
 def _record_rows(keys: Sequence[RowKey], versions: Sequence[NewVersion]) -> list[tuple[object, ...]]:
@@ -215,3 +211,7 @@ def _vector_rows(keys: Sequence[RowKey], versions: Sequence[NewVersion]) -> list
 
 def _stamp_columns(key: RowKey, stamp: bytes) -> tuple[bytes | None, int | None]:
     return (stamp, key.checksum(ENCODING_STAMP, stamp)) if stamp else (None, None)
+
+
+_INSERT_RECORDS = "INSERT OR FAIL INTO records (internal_id, namespace, id, metadata, checksum, text_checksum, text)"
+_INSERT_VECTORS = "INSERT OR FAIL INTO vectors (internal_id, checksum, vector, encoding_stamp, encoding_stamp_checksum)"

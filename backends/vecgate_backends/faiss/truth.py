@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from vecgate_backends.faiss.row_checksum import (
     verify_all,
     verify_namespace,
 )
-from vecgate_backends.faiss.row_lots import select_rows
+from vecgate_backends.faiss.row_lots import execute_on
 from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
 
@@ -191,16 +191,13 @@ class TruthReader:
     def by_internal_id(self, internal_ids: Sequence[int], fields: Fields) -> dict[int, Record]:
         """Return those of these versions that are still stored."""
         query = _selection(fields) + " WHERE records.internal_id IN"
-        with translated_errors(self._path):
-            rows = select_rows(self._connection, query, internal_ids)
+        rows = self._rows_of(query, internal_ids)
         return dict(zip([row[0] for row in rows], _records(rows, fields), strict=True))
 
     def by_id(self, namespace: str, ids: Sequence[str], fields: Fields) -> dict[str, Record]:
         """Return those of the records with these ids that are stored."""
         query = _selection(fields) + " WHERE records.namespace = ? AND records.id IN"
-        number = self._namespace(namespace)
-        with translated_errors(self._path):
-            rows = select_rows(self._connection, query, ids, number)
+        rows = self._rows_of(query, ids, self._namespace(namespace))
         return {record.id: record for record in _records(rows, fields)}
 
     def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
@@ -225,6 +222,10 @@ class TruthReader:
     def _rows(self, query: str, *values: object) -> list[Any]:
         with translated_errors(self._path):
             return self._connection.execute(query, values).fetchall()
+
+    def _rows_of(self, query: str, values: Sequence[object], *before: object) -> list[tuple[Any, ...]]:
+        with translated_errors(self._path):
+            return list(chain.from_iterable(execute_on(self._connection, query, values, *before)))
 
 
 def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> list[Record]:
@@ -256,7 +257,7 @@ def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> list[Record]:
 
 
 def _selection(fields: Fields) -> str:
-    """Return the SELECT whose columns _record reads; what is not asked for is NULL, so that its pages need not be read."""
+    """Return the SELECT whose columns _records reads; what is not asked for is NULL, so that its pages need not be read."""
     text = "CAST(text AS BLOB), text_checksum" if fields.text else "NULL, NULL"
     vector = "vector, vectors.checksum" if fields.vector else "NULL, NULL"
     stamp = "encoding_stamp, encoding_stamp_checksum" if fields.encoding_stamp else "NULL, NULL"

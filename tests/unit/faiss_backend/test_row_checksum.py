@@ -24,6 +24,7 @@ Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 SEARCHABLE = Acknowledgement.SEARCHABLE
 TEXT_ONLY = Fields(text=True, metadata=False)
 VECTOR_ONLY = Fields(text=False, metadata=False, vector=True)
+STAMP_ONLY = Fields(text=False, metadata=False, encoding_stamp=True)
 VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4) + np.float32(0.123)
 METADATA_OF_B = '{"colour":"blue-of-b"}'
 PINNED = [139245922867616195, 1263808378302154869, -7780977576883734907, -8959929184772589872]
@@ -211,3 +212,47 @@ def test_checksums_of_many_rows_are_those_of_each() -> None:
     contents = [None, b"", b"text"]
     assert checksums(TEXT, keys, contents)[:2] == PINNED[1:3]
     assert checksums(TEXT, keys, contents) == [key.checksum(TEXT, own) for key, own in zip(keys, contents, strict=True)]
+
+
+@pytest.fixture
+async def many(open_backend: OpenBackend, put: Put, directory: Path) -> tuple[FaissCollection, Path]:
+    """The open collection "notes" with 200 records r0, r1 and so on, and its records.db."""
+    backend = await open_backend()
+    await backend.create_collection(CollectionSpec("notes", 4, index=FlatIndex()))
+    collection = await backend.collection("notes")
+    ids = [f"r{number}" for number in range(200)]
+    await put(collection, ids, np.arange(800, dtype=np.float32).reshape(200, 4) + 1, [{"n": 1}] * 200)
+    return collection, directory / "collections" / collection.entry.uid / "records.db"
+
+
+async def test_a_damaged_record_among_many_is_named_and_nothing_is_written(
+    many: tuple[FaissCollection, Path], put: Put
+) -> None:
+    collection, path = many
+    change(path, "UPDATE records SET metadata = replace(metadata, '1', '2') WHERE id = 'r100'")
+    ids = [f"r{number}" for number in range(200)]
+    with pytest.raises(StorageCorruptError, match="metadata of record 'r100'"):
+        await put(collection, ids, np.ones((200, 4), np.float32), [{"n": 3}] * 200)
+    with pytest.raises(StorageCorruptError, match="metadata of record 'r100'"):
+        await collection.delete("", ByIds(tuple(ids)), dry_run=False, acknowledgement=SEARCHABLE)
+    (record,) = await collection.get("", ["r0"], Fields())
+    assert record is not None
+    assert record.metadata == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("statement", "named", "fields"),
+    [
+        ("UPDATE records SET text = 'other' WHERE id = 'r100'", "text of record 'r100'", TEXT_ONLY),
+        ("UPDATE vectors SET vector = 12345 WHERE internal_id = 101", "vector of record 'r100'", VECTOR_ONLY),
+        ("UPDATE vectors SET encoding_stamp = x'01' WHERE internal_id = 101", "stamp of record 'r100'", STAMP_ONLY),
+    ],
+)
+async def test_what_is_damaged_among_many_is_named_when_it_is_read(
+    many: tuple[FaissCollection, Path], put: Put, statement: str, named: str, fields: Fields
+) -> None:
+    collection, path = many
+    change(path, statement)
+    await put(collection, ["another"], np.ones((1, 4), np.float32), [{}])  # after it, readers see what is there now
+    with pytest.raises(StorageCorruptError, match=named):
+        await collection.get("", [f"r{number}" for number in range(200)], fields)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecgate_backends.faiss.scoring import FEW_QUERIES, nearness, nearness_of_rows, nearness_of_some, squared_norms
+from vecgate_backends.faiss.scoring import (
+    FEW_QUERIES,
+    NORMALISED_CELLS,
+    index_form,
+    nearness,
+    nearness_of_rows,
+    nearness_of_some,
+    squared_norms,
+)
 from vecgate_backends.records import Metric
 
 ROWS = 300
@@ -66,3 +76,22 @@ def test_numbers_that_float32_cannot_hold_are_compared_in_float64(metric: Metric
     np.testing.assert_allclose(nearness(metric, queries, vectors, norms), expected, rtol=1e-4)
     np.testing.assert_allclose(nearness_of_some(metric, queries, vectors, norms, rows), expected[:, rows], rtol=1e-4)
     np.testing.assert_allclose(nearness_of_rows(metric, queries, vectors, norms, each), expected[:, rows], rtol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dimension", [384, NORMALISED_CELLS + 1])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_vectors_get_length_1_the_same_wherever_they_stand(dimension: int, more: int, order: Literal["C", "F"]) -> None:
+    count = 2 * max(1, NORMALISED_CELLS // dimension) + more
+    vectors = np.asarray(np.random.default_rng(3).standard_normal((count, dimension), np.float32), order=order)
+    unit = index_form(Metric.COSINE, vectors)
+    assert unit.dtype == np.float32
+    assert unit.flags.c_contiguous
+    each = [index_form(Metric.COSINE, vector[np.newaxis])[0] for vector in vectors]
+    np.testing.assert_array_equal(unit, np.array(each))
+    wide = vectors.astype(np.float64)
+    np.testing.assert_allclose(unit, wide / np.linalg.norm(wide, axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_no_vectors_stay_none() -> None:
+    assert index_form(Metric.COSINE, np.empty((0, 3), np.float32)).shape == (0, 3)
