@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
@@ -28,8 +29,8 @@ def lots(items: Sequence[ItemT], sizes: Sequence[int] | None = None) -> Iterator
     """
     begin = 0
     while begin < len(items):
-        size = ROWS_A_STATEMENT
-        while size > 1 and not _fits(items, sizes, begin, size):
+        size = 1 << min(ROWS_A_STATEMENT, len(items) - begin).bit_length() - 1
+        while sizes is not None and size > 1 and sum(sizes[begin : begin + size]) > BYTES_A_STATEMENT:
             size //= 2
         yield items[begin : begin + size]
         begin += size
@@ -41,8 +42,7 @@ def insert_rows(connection: sqlite3.Connection, insert: str, rows: Sequence[Sequ
     It should say OR FAIL, and whoever catches what it raises must roll the transaction back: otherwise SQLite writes aside what the statement
     changes, to undo that alone, and if that is much, into a file outside the store (https://sqlite.org/tempfiles.html, "Statement Journal Files").
     """
-    row = f"({_placeholders(len(rows[0]))})"
-    connection.execute(f"{insert} VALUES {', '.join(repeat(row, len(rows)))}", tuple(chain.from_iterable(rows)))
+    connection.execute(f"{insert} VALUES {_rows(len(rows), len(rows[0]))}", tuple(chain.from_iterable(rows)))
 
 
 def execute_on(
@@ -60,10 +60,11 @@ def execute_on(
         yield connection.execute(f"{statement} ({_placeholders(len(lot))})", (*before, *lot)).fetchall()
 
 
-def _fits(items: Sequence[object], sizes: Sequence[int] | None, begin: int, size: int) -> bool:
-    end = begin + size
-    return end <= len(items) and (sizes is None or sum(sizes[begin:end]) <= BYTES_A_STATEMENT)
+@cache
+def _rows(rows: int, columns: int) -> str:
+    return ", ".join(repeat(f"({_placeholders(columns)})", rows))
 
 
+@cache
 def _placeholders(count: int) -> str:
     return ", ".join(repeat("?", count))

@@ -61,9 +61,17 @@ class Transaction:
         """Begin within an open transaction; changes of versions up to `journaled_to` are noted in the journal."""
         self._connection = connection
         self._journaled_to = journaled_to
+        # What its operations ask for again and again.
+        self._namespaces: dict[str, int] = {}
+        self._next_internal_id: int | None = None
 
     def namespace(self, name: str) -> int:
         """Return the number of a namespace, giving it one if need be."""
+        if name not in self._namespaces:
+            self._namespaces[name] = self._namespace(name)
+        return self._namespaces[name]
+
+    def _namespace(self, name: str) -> int:
         row = self._connection.execute("SELECT id, checksum FROM namespaces WHERE name = ?", (name,)).fetchone()
         if row is not None:
             verify_namespace(row[0], name.encode(), row[1])
@@ -91,14 +99,21 @@ class Transaction:
 
     def insert(self, namespace: int, versions: Sequence[NewVersion]) -> range:
         """Store new versions and return their internal ids, above every one given before."""
-        given = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
-        first = following = 1 if given is None else given[0] + 1
+        first = following = self._following()
         for lot in lots(versions, [_size(version) for version in versions]):
             keys = [RowKey(following + place, namespace, version.id.encode()) for place, version in enumerate(lot)]
             insert_rows(self._connection, _INSERT_RECORDS, _record_rows(keys, lot))
             insert_rows(self._connection, _INSERT_VECTORS, _vector_rows(keys, lot))
             following += len(lot)
+        self._next_internal_id = following
         return range(first, following)
+
+    def _following(self) -> int:
+        """Return the internal id above every one given before."""
+        if self._next_internal_id is None:
+            given = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
+            self._next_internal_id = 1 if given is None else given[0] + 1
+        return self._next_internal_id
 
     def delete(self, internal_ids: Sequence[int]) -> None:
         """Delete versions."""
