@@ -14,7 +14,7 @@ from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Fields, Record
 
 SLICE = 256
-"""Records read in one step of the event loop: with text and metadata about 2 ms, with vectors 4 ms."""
+"""Records read in one step of the event loop: with 200 characters of text and three fields about 2 ms, with vectors 4 ms."""
 
 
 class SlicedReader:

@@ -76,7 +76,11 @@ def checksums(part: int, keys: Sequence[RowKey], contents: Sequence[bytes | None
 def verify_all(
     part: int, keys: Sequence[RowKey], contents: Sequence[bytes | None], stored: Sequence[int | None]
 ) -> None:
-    """Compare as RowKey.verify does, which tells what it raises."""
+    """Compare what was read with the checksums that were read, of the same part of many rows.
+
+    Raises:
+        StorageCorruptError: some do not agree; the message names the first record of these.
+    """
     try:
         if checksums(part, keys, contents) == list(stored):
             return

@@ -54,6 +54,7 @@ class NewVersion:
 class Transaction:
     """The open transaction of the writer's connection; sqlite3's errors pass through.
 
+    After any error it must be rolled back, if it is still open: an insert that fails leaves the rows before the one that made it fail.
     What reads stored contents raises StorageCorruptError if they do not match their checksum.
     """
 
@@ -99,14 +100,18 @@ class Transaction:
 
     def insert(self, namespace: int, versions: Sequence[NewVersion]) -> range:
         """Store new versions and return their internal ids, above every one given before."""
-        first = following = self._following()
-        for lot in lots(versions, [_size(version) for version in versions]):
-            keys = [RowKey(following + place, namespace, version.id.encode()) for place, version in enumerate(lot)]
-            insert_rows(self._connection, _INSERT_RECORDS, _record_rows(keys, lot))
-            insert_rows(self._connection, _INSERT_VECTORS, _vector_rows(keys, lot))
-            following += len(lot)
-        self._next_internal_id = following
-        return range(first, following)
+        first = self._following()
+        self._next_internal_id = first + len(versions)
+        keyed = [
+            (RowKey(internal_id, namespace, version.id.encode()), version)
+            for internal_id, version in enumerate(versions, first)
+        ]
+        # One table after the other, so that pages of each lie together in the file.
+        for made, insert in ((_record_rows, _INSERT_RECORDS), (_vector_rows, _INSERT_VECTORS)):
+            for lot in lots(keyed, [_size(version) for version in versions]):
+                keys, own = zip(*lot, strict=True)
+                insert_rows(self._connection, insert, made(keys, own))
+        return range(first, self._next_internal_id)
 
     def _following(self) -> int:
         """Return the internal id above every one given before."""
@@ -201,6 +206,7 @@ def _versions(rows: Sequence[Sequence[Any]]) -> Iterator[Version]:
 
 
 def _size(version: NewVersion) -> int:
+    """Return about how many bytes it has: metadata, of which a record may have little, do not count."""
     return len(version.text or "") + version.vector.nbytes
 
 

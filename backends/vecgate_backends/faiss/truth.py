@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from vecgate_backends.faiss.row_checksum import (
     verify_all,
     verify_namespace,
 )
-from vecgate_backends.faiss.row_lots import execute_on
+from vecgate_backends.faiss.row_lots import execute_on, lots
 from vecgate_backends.faiss.truth_format import FORMAT
 from vecgate_backends.records import Fields, FloatMatrix, MetadataValue, Record
 
@@ -191,21 +191,26 @@ class TruthReader:
     def by_internal_id(self, internal_ids: Sequence[int], fields: Fields) -> dict[int, Record]:
         """Return those of these versions that are still stored."""
         query = _selection(fields) + " WHERE records.internal_id IN"
-        rows = self._rows_of(query, internal_ids)
-        return dict(zip([row[0] for row in rows], _records(rows, fields), strict=True))
+        found: dict[int, Record] = {}
+        with translated_errors(self._path):
+            for rows in execute_on(self._connection, query, internal_ids):
+                found.update(zip([row[0] for row in rows], _records(rows, fields), strict=True))
+        return found
 
     def by_id(self, namespace: str, ids: Sequence[str], fields: Fields) -> dict[str, Record]:
         """Return those of the records with these ids that are stored."""
         query = _selection(fields) + " WHERE records.namespace = ? AND records.id IN"
-        rows = self._rows_of(query, ids, self._namespace(namespace))
-        return {record.id: record for record in _records(rows, fields)}
+        number = self._namespace(namespace)
+        with translated_errors(self._path):
+            found = execute_on(self._connection, query, ids, number)
+            return {record.id: record for rows in found for record in _records(rows, fields)}
 
     def page(self, namespace: str, after: str | None, limit: int, fields: Fields) -> list[Record]:
         """Return up to `limit` records in the order of their ids, beginning behind `after`."""
         query = _selection(fields) + " WHERE records.namespace = ? AND records.id > ? ORDER BY records.id LIMIT ?"
         # No id is empty, so the empty string stands before the first.
         rows = self._rows(query, self._namespace(namespace), after or "", limit)
-        return _records(rows, fields)
+        return list(_records(rows, fields))
 
     def _namespaces(self) -> dict[int, str]:
         rows = self._rows("SELECT id, CAST(name AS BLOB), checksum FROM namespaces")
@@ -223,15 +228,14 @@ class TruthReader:
         with translated_errors(self._path):
             return self._connection.execute(query, values).fetchall()
 
-    def _rows_of(self, query: str, values: Sequence[object], *before: object) -> list[tuple[Any, ...]]:
-        with translated_errors(self._path):
-            return list(chain.from_iterable(execute_on(self._connection, query, values, *before)))
 
-
-def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> list[Record]:
+def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> Iterator[Record]:
     """Make records of rows with the columns of _selection, once what is used of them matches its checksums."""
-    if not rows:
-        return []
+    for some in lots(rows, [len(row[3] or b"") for row in rows]):
+        yield from _records_of_lot(some, fields)
+
+
+def _records_of_lot(rows: Sequence[Sequence[Any]], fields: Fields) -> Iterator[Record]:
     *columns, metadata, checksum, text, text_checksum, vector, vector_checksum, stamp, stamp_checksum = zip(
         *rows, strict=True
     )
@@ -244,15 +248,13 @@ def _records(rows: Sequence[Sequence[Any]], fields: Fields) -> list[Record]:
     for key, own, claimed in zip(keys, stamp, stamp_checksum, strict=True):
         if (own, claimed) != (None, None):
             key.verify(ENCODING_STAMP, own, claimed)
-    return list(
-        map(
-            Record,
-            [key.record_id.decode() for key in keys],
-            [None if own is None else own.decode() for own in text],
-            _chosen(metadata, fields.metadata),
-            map(decode_vector, vector) if fields.vector else repeat(None),
-            [own or b"" for own in stamp],
-        )
+    return map(
+        Record,
+        [key.record_id.decode() for key in keys],
+        [None if own is None else own.decode() for own in text],
+        _chosen(metadata, fields.metadata),
+        map(decode_vector, vector) if fields.vector else repeat(None),
+        [own or b"" for own in stamp],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vecgate_backends.answers import WriteResult
+from vecgate_backends.answers import ChangeResult, WriteResult
 from vecgate_backends.contract import ByIds, MetadataChanges, SearchOptions
-from vecgate_backends.errors import StorageCorruptError
+from vecgate_backends.errors import BackendUnavailableError, StorageCorruptError
 from vecgate_backends.faiss import FaissBackend
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.row_checksum import METADATA, TEXT, RowKey, checksums, namespace_checksum
@@ -235,9 +236,31 @@ async def test_a_damaged_record_among_many_is_named_and_nothing_is_written(
         await put(collection, ids, np.ones((200, 4), np.float32), [{"n": 3}] * 200)
     with pytest.raises(StorageCorruptError, match="metadata of record 'r100'"):
         await collection.delete("", ByIds(tuple(ids)), dry_run=False, acknowledgement=SEARCHABLE)
-    (record,) = await collection.get("", ["r0"], Fields())
-    assert record is not None
-    assert record.metadata == {"n": 1}
+    with closing(sqlite3.connect(path)) as fresh:
+        assert fresh.execute("SELECT count(*), max(internal_id) FROM records").fetchone() == (200, 200)
+        assert fresh.execute("SELECT DISTINCT metadata FROM records").fetchall() == [('{"n":1}',), ('{"n":2}',)]
+
+
+async def test_rows_before_one_that_cannot_be_inserted_do_not_stay(
+    many: tuple[FaissCollection, Path], put: Put
+) -> None:
+    collection, path = many
+    change(path, "DELETE FROM records WHERE internal_id BETWEEN 101 AND 105")
+    change(path, "DELETE FROM vectors WHERE internal_id BETWEEN 101 AND 105")
+    # So that the sixth new record gets the internal id 106, which there is.
+    change(path, "UPDATE sqlite_sequence SET seq = 100 WHERE name = 'records'")
+    ids = [f"new{number}" for number in range(8)]
+    failed, deleted = await asyncio.gather(
+        put(collection, ids, np.ones((8, 4), np.float32), [{}] * 8),
+        collection.delete("", ByIds(("r0",)), dry_run=False, acknowledgement=SEARCHABLE),
+        return_exceptions=True,
+    )
+    assert isinstance(failed, BackendUnavailableError)
+    assert isinstance(deleted, ChangeResult)
+    assert deleted.matched == 1
+    with closing(sqlite3.connect(path)) as fresh:
+        assert fresh.execute("SELECT count(*) FROM records").fetchone() == (194,)
+        assert fresh.execute("SELECT id FROM records WHERE id LIKE 'new%' OR id = 'r0'").fetchall() == []
 
 
 @pytest.mark.parametrize(
