@@ -6,9 +6,10 @@ keeps no state of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from itertools import groupby, islice, repeat
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from vecgate_backends.faiss.segment import Segment
 from vecgate_backends.faiss.transaction import NewVersion, Transaction, Version
 from vecgate_backends.filters import Filter, matches
 from vecgate_backends.records import Metric, RecordBatch, WriteMode
+
+JOINED_RECORDS = 32
+"""Records that an upsert has at most that is run together with its neighbours: more gain nothing by it."""
 
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
@@ -85,39 +89,77 @@ class UpsertRecords:
 
     def run(self, transaction: Transaction) -> Outcome[list[VecgateError | None]]:
         """Replace what is stored by new versions; of several records with one id the last that is accepted stands."""
-        namespace = transaction.namespace(self.namespace)
-        stored = transaction.stored(namespace, list(dict.fromkeys(self.batch.ids)))
-        errors: list[VecgateError | None] = []
-        accepted: dict[str, int] = {}
-        for row, record_id in enumerate(self.batch.ids):
-            error = _mode_error(self.mode, record_id, exists=record_id in stored or record_id in accepted)
-            if error is None:
-                accepted[record_id] = row
-            errors.append(error)
-        replaced = [version for record_id, version in stored.items() if record_id in accepted]
-        transaction.delete([version.internal_id for version in replaced])
-        internal_ids = transaction.insert(namespace, [self._version(row) for row in accepted.values()])
-        return Outcome(errors, [*_removed(self.namespace, replaced), *self._added(internal_ids, accepted)])
+        return _upsert(transaction, self.namespace, self.batch, repeat(self.mode), self.metric)
 
-    def _version(self, row: int) -> NewVersion:
-        batch = self.batch
-        return NewVersion(
-            batch.ids[row], batch.texts[row], batch.metadata[row], batch.vectors[row], batch.encoding_stamp(row)
-        )
 
-    def _added(self, internal_ids: range, accepted: dict[str, int]) -> list[Change]:
-        if not accepted:
-            return []
-        rows = list(accepted.values())
-        return [
-            RecordsAdded(
-                self.namespace,
-                np.arange(internal_ids.start, internal_ids.stop, dtype=np.int64),
-                list(accepted),
-                index_form(self.metric, self.batch.vectors[rows]),
-                [self.batch.metadata[row] for row in rows],
-            )
-        ]
+def run_all(operations: Iterable[Operation[Any]], transaction: Transaction) -> list[Outcome[Any]]:
+    """Run operations one after the other. Neighbouring upserts of few records into one namespace run as one, which comes to the same."""
+    outcomes: list[Outcome[Any]] = []
+    for _, neighbours in groupby(operations, _joined_namespace):
+        together = list(neighbours)
+        upserts = [own for own in together if isinstance(own, UpsertRecords) and _joined_namespace(own) is not None]
+        if len(upserts) > 1:
+            outcomes += _run_joined(upserts, transaction)
+        else:
+            outcomes += [operation.run(transaction) for operation in together]
+    return outcomes
+
+
+def _joined_namespace(operation: Operation[Any]) -> str | None:
+    """Return the namespace of an upsert of few records, None for anything else."""
+    if isinstance(operation, UpsertRecords) and operation.weight <= JOINED_RECORDS:
+        return operation.namespace
+    return None
+
+
+def _run_joined(upserts: Sequence[UpsertRecords], transaction: Transaction) -> Iterator[Outcome[Any]]:
+    """Run upserts into one namespace; the last outcome tells what all of them changed."""
+    batches = [upsert.batch for upsert in upserts]
+    joined = RecordBatch(
+        [record_id for batch in batches for record_id in batch.ids],
+        np.concatenate([batch.vectors for batch in batches]),
+        [text for batch in batches for text in batch.texts],
+        [metadata for batch in batches for metadata in batch.metadata],
+        [batch.encoding_stamp(row) for batch in batches for row in range(len(batch.ids))],
+    )
+    modes = [upsert.mode for upsert in upserts for _ in upsert.batch.ids]
+    outcome = _upsert(transaction, upserts[0].namespace, joined, modes, upserts[0].metric)
+    errors = iter(outcome.value)
+    *others, last = [list(islice(errors, len(batch.ids))) for batch in batches]
+    yield from map(Outcome, others)
+    yield Outcome(last, outcome.changes)
+
+
+def _upsert(
+    transaction: Transaction, name: str, batch: RecordBatch, modes: Iterable[WriteMode], metric: Metric
+) -> Outcome[list[VecgateError | None]]:
+    namespace = transaction.namespace(name)
+    stored = transaction.stored(namespace, list(dict.fromkeys(batch.ids)))
+    errors: list[VecgateError | None] = []
+    accepted: dict[str, int] = {}
+    for (row, record_id), mode in zip(enumerate(batch.ids), modes, strict=False):
+        error = _mode_error(mode, record_id, exists=record_id in stored or record_id in accepted)
+        if error is None:
+            accepted[record_id] = row
+        errors.append(error)
+    replaced = [version for record_id, version in stored.items() if record_id in accepted]
+    transaction.delete([version.internal_id for version in replaced])
+    rows = list(accepted.values())
+    internal_ids = transaction.insert(namespace, [_new_version(batch, row) for row in rows])
+    added = RecordsAdded(
+        name,
+        np.arange(internal_ids.start, internal_ids.stop, dtype=np.int64),
+        list(accepted),
+        index_form(metric, batch.vectors[rows]),
+        [batch.metadata[row] for row in rows],
+    )
+    return Outcome(errors, [*_removed(name, replaced), *([added] if rows else [])])
+
+
+def _new_version(batch: RecordBatch, row: int) -> NewVersion:
+    return NewVersion(
+        batch.ids[row], batch.texts[row], batch.metadata[row], batch.vectors[row], batch.encoding_stamp(row)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from vecgate_backends.distribution import Distribution
 from vecgate_backends.errors import BackendUnavailableError
 from vecgate_backends.faiss.changes import Change
 from vecgate_backends.faiss.database import empty_log, translated_errors
-from vecgate_backends.faiss.operations import Operation, Outcome
+from vecgate_backends.faiss.operations import Operation, Outcome, run_all
 from vecgate_backends.faiss.threads import WRITING_NICENESS, yield_to_searches
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import TruthReader
@@ -225,10 +225,10 @@ class GroupCommitWriter:
                 transaction = Transaction(self._connection, self._journaled_to)
                 large = sum(pending.operation.weight for pending in group) >= LARGE_WEIGHT
                 with self._turns.turn(Work.COMMIT) if large else nullcontext():
-                    members = [(pending, pending.operation.run(transaction)) for pending in group]
+                    outcomes = run_all([pending.operation for pending in group], transaction)
                 sequence = transaction.advance_sequence()
                 self._applied.wait()
-                apply = self._prepare([change for _, outcome in members for change in outcome.changes], sequence)
+                apply = self._prepare([change for outcome in outcomes for change in outcome.changes], sequence)
                 synced = monotonic()
                 self._connection.execute("COMMIT")
                 self._sync_seconds.add(monotonic() - synced)
@@ -236,7 +236,7 @@ class GroupCommitWriter:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        return _Group(members, sequence, apply)
+        return _Group(list(zip(group, outcomes, strict=True)), sequence, apply)
 
     def _finish(self, group: _Group) -> None:
         """Apply a commit and answer its callers; runs on the event loop."""
