@@ -159,6 +159,22 @@ class RecordBatch:
         """Return the encoding stamp of one row, b"" for none."""
         return self.encoding_stamps[row] if self.encoding_stamps else b""
 
+    @classmethod
+    def joined(cls, batches: Sequence[RecordBatch]) -> RecordBatch:
+        """Return at least one batch, one behind the other."""
+        if len(batches) == 1:
+            return batches[0]
+        stamped = any(batch.encoding_stamps for batch in batches)
+        return cls(
+            ids=[record_id for batch in batches for record_id in batch.ids],
+            vectors=np.concatenate([batch.vectors for batch in batches]),
+            texts=[text for batch in batches for text in batch.texts],
+            metadata=[fields for batch in batches for fields in batch.metadata],
+            encoding_stamps=[batch.encoding_stamp(row) for batch in batches for row in range(len(batch.ids))]
+            if stamped
+            else (),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -95,13 +95,11 @@ class UpsertRecords:
 def run_all(operations: Iterable[Operation[Any]], transaction: Transaction) -> list[Outcome[Any]]:
     """Run operations one after the other. Neighbouring upserts of few records into one namespace run as one, which comes to the same."""
     outcomes: list[Outcome[Any]] = []
-    for _, neighbours in groupby(operations, _joined_namespace):
-        together = list(neighbours)
-        upserts = [own for own in together if isinstance(own, UpsertRecords) and _joined_namespace(own) is not None]
-        if len(upserts) > 1:
-            outcomes += _run_joined(upserts, transaction)
+    for namespace, neighbours in groupby(operations, _joined_namespace):
+        if namespace is None:
+            outcomes += [operation.run(transaction) for operation in neighbours]
         else:
-            outcomes += [operation.run(transaction) for operation in together]
+            outcomes += _run_joined([own for own in neighbours if isinstance(own, UpsertRecords)], transaction)
     return outcomes
 
 
@@ -115,13 +113,7 @@ def _joined_namespace(operation: Operation[Any]) -> str | None:
 def _run_joined(upserts: Sequence[UpsertRecords], transaction: Transaction) -> Iterator[Outcome[Any]]:
     """Run upserts into one namespace; the last outcome tells what all of them changed."""
     batches = [upsert.batch for upsert in upserts]
-    joined = RecordBatch(
-        [record_id for batch in batches for record_id in batch.ids],
-        np.concatenate([batch.vectors for batch in batches]),
-        [text for batch in batches for text in batch.texts],
-        [metadata for batch in batches for metadata in batch.metadata],
-        [batch.encoding_stamp(row) for batch in batches for row in range(len(batch.ids))],
-    )
+    joined = RecordBatch.joined(batches)
     modes = [upsert.mode for upsert in upserts for _ in upsert.batch.ids]
     outcome = _upsert(transaction, upserts[0].namespace, joined, modes, upserts[0].metric)
     errors = iter(outcome.value)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-
 from vecgate.v1.ingest_pb2 import UpsertStreamOpen
 from vecgate.v1.record_pb2 import Record
 from vecgate.v1.write_pb2 import RecordOutcome, UpsertRequest
@@ -114,7 +112,7 @@ async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget) ->
     """
     filled = [batch for batch in batches if batch.intake.good]
     if filled:
-        records = _joined([batch.gather() for batch in filled])
+        records = RecordBatch.joined([batch.gather() for batch in filled])
         result = await target.located.collection.upsert(
             target.namespace, records, mode=target.mode, acknowledgement=target.acknowledgement
         )
@@ -131,19 +129,3 @@ async def write_batches(batches: Sequence[UpsertBatch], target: UpsertTarget) ->
 
 def _is_of_the_store(fault: VecgateError) -> bool:
     return isinstance(fault, UnavailableError | StorageFullError) or fault.retry_after is not None
-
-
-def _joined(batches: Sequence[RecordBatch]) -> RecordBatch:
-    """Put batches one behind the other."""
-    if len(batches) == 1:
-        return batches[0]
-    stamped = any(batch.encoding_stamps for batch in batches)
-    return RecordBatch(
-        ids=[identifier for batch in batches for identifier in batch.ids],
-        vectors=np.concatenate([batch.vectors for batch in batches]),
-        texts=[text for batch in batches for text in batch.texts],
-        metadata=[fields for batch in batches for fields in batch.metadata],
-        encoding_stamps=[batch.encoding_stamp(row) for batch in batches for row in range(len(batch.ids))]
-        if stamped
-        else (),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,7 @@ from vecgate_backends.faiss.operations import (
     UpsertRecords,
     run_all,
 )
+from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.transaction import Transaction
 from vecgate_backends.faiss.truth import TruthReader, create_truth, open_truth
 from vecgate_backends.records import Fields, Metric, RecordBatch, WriteMode
@@ -65,8 +68,7 @@ def test_a_group_comes_to_what_its_operations_do_one_by_one(
     assert joined[2] == []
 
 
-@given(st.integers(1, 3))
-@settings(max_examples=3, deadline=None)
+@pytest.mark.parametrize("count", [1, 3])
 def test_what_memory_is_told_of_upserts_of_few_records_is_one_change(count: int) -> None:
     ids = [f"r{number}" for number in range(count)]
     few = [UpsertRecords("", batch([record_id]), WriteMode.UPSERT, Metric.DOT) for record_id in ids]
@@ -89,29 +91,47 @@ def empty(directory: Path) -> sqlite3.Connection:
 def after(
     run: Any, before: list[Operation[Any]], group: list[Operation[Any]]
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return what the group answered, what is stored then, and how the versions that memory is told of differ from it: not at all."""
+    """Return what the group answered, what is stored then, and the versions in which memory, told of the changes, differs from that: none."""
     with TemporaryDirectory() as directory, closing(empty(Path(directory))) as truth:
         truth.execute("BEGIN")
         for operation in before:
             operation.run(Transaction(truth))
-        known = {row[0] for row in truth.execute("SELECT internal_id FROM records")}
+        memory = versions(truth)
         outcomes = run(group, Transaction(truth))
         truth.execute("COMMIT")
-        for change in (change for outcome in outcomes for change in outcome.changes):
-            ids = change.internal_ids.tolist() if isinstance(change, RecordsAdded) else change.internal_ids
-            known = known | set(ids) if isinstance(change, RecordsAdded) else known - set(ids)
-        stored = {row[0] for row in truth.execute("SELECT internal_id FROM records")}
+        follow(memory, [change for outcome in outcomes for change in outcome.changes])
         reader = TruthReader(Path(directory) / "records.db", "uid")
         records = [reader.page(namespace, None, 100, EVERYTHING) for namespace in ("", "other")]
         reader.close()
         shown = [
-            (r.id, r.text, r.metadata, r.encoding_stamp, r.vector.tolist())
+            (r.id, r.text, r.metadata, r.encoding_stamp, None if r.vector is None else r.vector.tolist())
             for page in records
             for r in page
-            if r.vector is not None
         ]
         answered = [
             [type(error) for error in outcome.value] if isinstance(outcome.value, list) else outcome.value
             for outcome in outcomes
         ]
-        return answered, shown, sorted(known ^ stored)
+        return answered, shown, sorted(memory.items() ^ versions(truth).items())
+
+
+def versions(truth: sqlite3.Connection) -> dict[int, tuple[str, Any, tuple[float, ...]]]:
+    """Return of each stored version its id, its mark and its vector in index form."""
+    rows = truth.execute("SELECT internal_id, id, metadata, vector FROM records JOIN vectors USING (internal_id)")
+    return {internal_id: (own, json.loads(fields)["mark"], unit(vector)) for internal_id, own, fields, vector in rows}
+
+
+def unit(vector: bytes) -> tuple[float, ...]:
+    return tuple(index_form(Metric.COSINE, np.frombuffer(vector, np.float32)[np.newaxis])[0].tolist())
+
+
+def follow(memory: dict[int, tuple[str, Any, tuple[float, ...]]], changes: Sequence[Any]) -> None:
+    for change in changes:
+        if isinstance(change, RecordsAdded):
+            columns = (change.internal_ids.tolist(), change.ids, change.metadata, change.vectors.tolist())
+            for internal_id, record_id, fields, vector in zip(*columns, strict=True):
+                memory[internal_id] = (record_id, fields["mark"], tuple(vector))
+        else:
+            for internal_id, fields in zip(change.internal_ids, change.metadata, strict=True):
+                _, mark, _ = memory.pop(internal_id)
+                assert fields == {"mark": mark}
