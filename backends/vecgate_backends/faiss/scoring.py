@@ -18,8 +18,8 @@ Nearness: TypeAlias = NDArray[np.floating]
 """Comparable within one query, higher is nearer: the inner product, or minus the squared Euclidean distance."""
 Rows: TypeAlias = NDArray[np.intp]
 """Places in a block."""
-SCORED_CELLS = 1 << 22
-"""Components of vectors that are scored at a time, 32 MiB in float64."""
+SCORED_CELLS = 1 << 15
+"""Components of vectors that are scored at a time, 256 KiB in float64, which a core's own cache holds."""
 NORMALISED_CELLS = 1 << 15
 """Components that are brought to length 1 at a time, 256 KiB in float64: a core's own cache holds them, and the system need not give memory for
 them. Measured with 1,000 vectors of 384 components: 0.6 ms and not 5."""
@@ -153,14 +153,16 @@ def final_scores(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, own
     Returns:
         float32, shape (m,), higher is nearer.
     """
+    score = _SCORES[metric]
     wide = queries.astype(np.float64)
+    scores = np.empty(len(vectors))
     lot = max(1, SCORED_CELLS // vectors.shape[1])
+    for begin in range(0, len(vectors), lot):
+        rows = slice(begin, begin + lot)
+        # One query goes with every vector as it is.
+        scores[rows] = score(wide if len(wide) == 1 else wide[owners[rows]], vectors[rows].astype(np.float64))
     with np.errstate(over="ignore"):  # an inner product beyond float32 is infinite
-        scores = [
-            _SCORES[metric](wide, vectors[begin : begin + lot].astype(np.float64), owners[begin : begin + lot])
-            for begin in range(0, max(1, len(vectors)), lot)
-        ]
-        return np.concatenate(scores).astype(np.float32)
+        return scores.astype(np.float32)
 
 
 def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearness) -> Nearness:
@@ -172,22 +174,27 @@ def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearn
     return squared
 
 
-def _dot(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
-    return np.asarray(np.einsum("ij,ij->i", vectors, queries[owners]))
+def _dot(queries: Float64Array, vectors: Float64Array) -> Float64Array:
+    """Multiply each vector with the query in its row, or with the only one, shape (vectors,).
+
+    BLAS takes each pair on its own, in half of the time that np.einsum takes.
+    """
+    products: Float64Array = np.matmul(vectors[:, np.newaxis, :], queries[:, :, np.newaxis])[:, 0, 0]
+    return products
 
 
-def _cosine(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
+def _cosine(queries: Float64Array, vectors: Float64Array) -> Float64Array:
     # The lengths are 1 but for the rounding to float32, which this takes out again.
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)[owners])
-    return np.asarray(np.minimum(np.maximum(_dot(queries, vectors, owners) / lengths, -1.0), 1.0))
+    lengths = np.sqrt(_dot(vectors, vectors) * _dot(queries, queries))
+    return np.asarray(np.minimum(np.maximum(_dot(queries, vectors) / lengths, -1.0), 1.0))
 
 
-def _euclidean(queries: Float64Array, vectors: Float64Array, owners: Rows) -> Float64Array:
-    differences = vectors - queries[owners]
+def _euclidean(queries: Float64Array, vectors: Float64Array) -> Float64Array:
+    differences = vectors - queries
     # Adding 0 turns the -0 of a vector's distance to itself into 0.
-    return np.asarray(0.0 - np.sqrt(np.einsum("ij,ij->i", differences, differences)))
+    return np.asarray(0.0 - np.sqrt(_dot(differences, differences)))
 
 
-_SCORES: Mapping[Metric, Callable[[Float64Array, Float64Array, Rows], Float64Array]] = MappingProxyType(
+_SCORES: Mapping[Metric, Callable[[Float64Array, Float64Array], Float64Array]] = MappingProxyType(
     {Metric.COSINE: _cosine, Metric.DOT: _dot, Metric.EUCLIDEAN: _euclidean}
 )

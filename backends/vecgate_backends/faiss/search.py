@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,20 @@ class Step:
     """How one block is searched.
 
     Attributes:
-        rows: the wanted rows, ascending; None for all.
-        count: how many they are, at least 1.
+        chosen: the rows that pass the filter, ascending, all of them alive; None for all that are alive.
+        count: how many rows are wanted, at least 1.
         effort: of a walk; None for an exact search.
     """
 
     block: Block
-    rows: Rows | None
+    chosen: Rows | None
     count: int
     effort: Effort | None
+
+    @classmethod
+    def exact(cls, block: Block, chosen: Rows | None) -> Step:
+        """Compare all wanted rows."""
+        return cls(block, chosen, len(block) - block.dead if chosen is None else len(chosen), None)
 
     @property
     def cost(self) -> int:
@@ -53,7 +58,33 @@ class Step:
     @property
     def gathers(self) -> bool:
         """Whether only wanted rows are compared, from all over the block; where most are wanted, comparing all of them is less work."""
-        return self.rows is not None and self.count * GATHERED < len(self.block)
+        return self.count * GATHERED < len(self.block)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is wanted."""
+        return self.count == len(self.block)
+
+    @property
+    def rows(self) -> Rows:
+        """The wanted rows, ascending."""
+        return np.flatnonzero(self.block.live) if self.chosen is None else self.chosen
+
+    @property
+    def unwanted(self) -> NDArray[np.bool_]:
+        """Whether a row is not wanted, of each row of the block."""
+        if self.chosen is None:
+            return ~self.block.live
+        unwanted = np.ones(len(self.block), np.bool_)
+        unwanted[self.chosen] = False
+        return unwanted
+
+    def wants(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether some rows are wanted, in the shape of `rows`; -1, which stands for none, is not."""
+        if self.chosen is None:
+            return (rows >= 0) & self.block.live[rows]  # row -1 reads the last one
+        places = np.searchsorted(self.chosen, rows)
+        return np.asarray(self.chosen[np.minimum(places, self.count - 1)] == rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +103,7 @@ class Plan:
     @property
     def worst_cost(self) -> int:
         """The same if every walk that may starve does: one through rows of which some are not wanted."""
-        return sum(step.cost if step.rows is None else max(step.cost, step.exact_cost) for step in self.steps)
+        return sum(step.cost if step.whole else max(step.cost, step.exact_cost) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +141,7 @@ def make_plan(
         top_k: hits wanted.
         breadths: of walks; None to search exactly whatever it costs.
     """
-    wanted = [(block, _wanted_rows(block, matching)) for block in blocks]
-    exact = [Step(block, rows, len(block) if rows is None else len(rows), None) for block, rows in wanted]
+    exact = [Step.exact(block, None if matching is None else block.rows_of(matching)) for block in blocks]
     # What passes a filter may lie together, wherever the other rows do.
     total = sum(step.count for step in exact) if matching is None else 0
     return Plan(metric, top_k, tuple(_chosen(step, total, top_k, breadths) for step in exact if step.count))
@@ -134,13 +164,7 @@ def _chosen(exact: Step, total: int, top_k: int, breadths: Breadths | None) -> S
         return exact
     share = exact.count / total if total else 1.0
     effort = index.effort(len(block), exact.count, top_k, breadths.of(index, share))
-    return min(exact, Step(block, exact.rows, exact.count, effort), key=attrgetter("cost"))
-
-
-def _wanted_rows(block: Block, matching: NDArray[np.int64] | None) -> Rows | None:
-    if matching is not None:
-        return block.rows_of(matching)
-    return np.flatnonzero(block.live) if block.dead else None
+    return min(exact, Step(block, exact.chosen, exact.count, effort), key=attrgetter("cost"))
 
 
 def _best(plan: Plan, found: Sequence[_Candidates]) -> list[Rows]:
@@ -166,12 +190,9 @@ def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
 
 
 def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
-    block, rows = step.block, step.rows
-    gathered = rows if step.gathers else None
-    unwanted = None
-    if rows is not None and gathered is None:
-        unwanted = np.ones(len(block), np.bool_)
-        unwanted[rows] = False
+    block = step.block
+    gathered = step.rows if step.gathers else None
+    unwanted = None if step.whole or step.gathers else step.unwanted
     lot = max(1, CHUNK_CELLS // len(block))
     nears, chosen = [], []
     for begin in range(0, len(queries), lot):
@@ -179,7 +200,7 @@ def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candida
         if unwanted is not None:
             near[:, unwanted] = -np.inf
         best = _largest(near, width)
-        nears.append(np.take_along_axis(near, best, axis=1))
+        nears.append(_picked(near, best))
         chosen.append(best if gathered is None else gathered[best])
     return _Candidates(np.concatenate(nears), np.concatenate(chosen), np.zeros(len(queries), np.bool_))
 
@@ -194,17 +215,15 @@ def _compared(metric: Metric, queries: FloatMatrix, block: Block, rows: Rows | N
 def _walk(plan: Plan, step: Step, queries: FloatMatrix, width: int, index: SegmentIndex, effort: Effort) -> _Candidates:
     block = step.block
     near, rows = index.nearest(queries, effort)
-    if step.rows is not None:
-        wanted = np.zeros(len(block), np.bool_)
-        wanted[step.rows] = True
-        rows = np.where((rows >= 0) & wanted[rows], rows, -1)  # row -1 reads the last one and is left out already
-        near = np.where(rows >= 0, near, -np.inf)
+    if not step.whole:
+        wanted = step.wants(rows)
+        rows, near = np.where(wanted, rows, -1), np.where(wanted, near, -np.inf)
     if index.quantized:
         near = nearness_of_rows(plan.metric, queries, block.vectors, block.norms, rows)
     starved = (rows >= 0).sum(axis=1) < min(plan.top_k, step.count)
     if near.shape[1] > width:
         best = _largest(near, width)
-        near, rows = np.take_along_axis(near, best, axis=1), np.take_along_axis(rows, best, axis=1)
+        near, rows = _picked(near, best), _picked(rows, best)
     return _Candidates(near, rows, starved)
 
 
@@ -216,20 +235,32 @@ def _largest(values: NDArray[np.floating], width: int) -> Rows:
     return np.argpartition(values, columns - width, axis=1)[:, columns - width :]
 
 
+def _picked(values: NDArray[Any], columns: Rows) -> NDArray[Any]:
+    """Return some columns of each row; np.take_along_axis does the same in three times the time."""
+    return values[np.arange(len(values))[:, np.newaxis], columns]
+
+
 def _scored(plan: Plan, queries: FloatMatrix, chosen: Sequence[Rows]) -> list[list[_Hit]]:
     """Score the chosen candidates of each step anew, shape (queries, width); return the hits of each query."""
-    places = [np.nonzero(rows >= 0) for rows in chosen]
-    rows = [rows[place] for rows, place in zip(chosen, places, strict=True)]
     blocks = [step.block for step in plan.steps]
-    owners = np.concatenate([numbers for numbers, _ in places])
-    vectors = np.concatenate([block.vectors[own] for block, own in zip(blocks, rows, strict=True)])
-    scores = np.split(final_scores(plan.metric, queries, vectors, owners), np.cumsum([len(own) for own in rows])[:-1])
+    places = [np.nonzero(rows >= 0) for rows in chosen]
+    found = [rows[place] for rows, place in zip(chosen, places, strict=True)]
+    owners = _joined([numbers for numbers, _ in places])
+    vectors = _joined([block.vectors[rows] for block, rows in zip(blocks, found, strict=True)])
+    ids = [block.record_ids[row] for block, rows in zip(blocks, found, strict=True) for row in rows.tolist()]
+    internal_ids = _joined([block.internal_ids[rows] for block, rows in zip(blocks, found, strict=True)])
+    scores = final_scores(plan.metric, queries, vectors, owners)
     hits: list[list[_Hit]] = [[] for _ in queries]
-    for block, own, (numbers, _), score in zip(blocks, rows, places, scores, strict=True):
-        columns = (numbers.tolist(), score.tolist(), own.tolist(), block.internal_ids[own].tolist())
-        for query, each, row, internal_id in zip(*columns, strict=True):
-            hits[query].append((-each, block.record_ids[row], internal_id))
+    for query, score, record_id, internal_id in zip(
+        owners.tolist(), scores.tolist(), ids, internal_ids.tolist(), strict=True
+    ):
+        hits[query].append((-score, record_id, internal_id))
     return hits
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the rows of all parts, those of a single one as they are."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _rank(plan: Plan, hits: list[_Hit], starved: int) -> Ranking:

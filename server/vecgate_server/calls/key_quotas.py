@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -33,11 +33,23 @@ RETRY_SECONDS = 1.0
 
 @dataclass(slots=True)
 class _Usage:
-    """What the callers with one key use now; there are as many of these as keys were seen."""
+    """What the callers with one key use now; there are as many of these as keys were seen.
 
+    Attributes:
+        caller, allotment: whoever came last, and what that one may use.
+    """
+
+    caller: Caller
+    allotment: Allotment
     requests: TokenBucket
     tokens: TokenBucket
     held: dict[str, int] = field(default_factory=lambda: {"calls": 0, "streams": 0})
+
+    def allot(self, caller: Caller, allotment: Allotment) -> None:
+        """Follow what a caller may use: the entry of a key may change while the server runs."""
+        self.caller, self.allotment = caller, allotment
+        self.requests.set_rate(allotment.requests_per_second)
+        self.tokens.set_rate(allotment.tokens_per_second)
 
 
 class KeyQuotas(Quotas):
@@ -55,15 +67,13 @@ class KeyQuotas(Quotas):
         self._usages: dict[str, _Usage] = {}
 
     @override
-    @contextmanager
-    def call(self, caller: Caller) -> Iterator[None]:
+    def call(self, caller: Caller) -> AbstractContextManager[object]:
         """Hold one place for the duration of a call.
 
         Raises:
-            KeyCallsExceededError, KeyRateExceededError: the key has too many calls in hand, or made too many of late.
+            KeyCallsExceededError, KeyRateExceededError: on entering: the key has too many calls in hand, or made too many of late.
         """
-        with self._admitted(caller, "calls", once=True):
-            yield
+        return self._admitted(caller, "calls", once=True)
 
     @override
     @contextmanager
@@ -78,12 +88,11 @@ class KeyQuotas(Quotas):
 
     @contextmanager
     def _admitted(self, caller: Caller, kind: str, *, once: bool) -> Iterator[_Usage]:
-        allotment = Allotment.of(caller, self._limits)
-        usage = self._usage(caller, allotment)
-        _refuse_place(caller, kind, getattr(allotment, kind), usage)
+        usage = self._usage(caller)
+        _refuse_place(caller, kind, getattr(usage.allotment, kind), usage)
         if usage.requests.seconds_until(1):
             raise KeyRateExceededError(
-                f"{_who(caller)} may make {allotment.requests_per_second:g} requests a second "
+                f"{_who(caller)} may make {usage.allotment.requests_per_second:g} requests a second "
                 f"({_name('requests_per_second', caller.requests_per_second)})",
                 retry_after=usage.requests.promise(),
             )
@@ -96,15 +105,16 @@ class KeyQuotas(Quotas):
             token_allowance.reset(token)
             usage.held[kind] -= 1
 
-    def _usage(self, caller: Caller, allotment: Allotment) -> _Usage:
+    def _usage(self, caller: Caller) -> _Usage:
         usage = self._usages.get(caller.key)
+        if usage is not None and usage.caller is caller:
+            return usage
+        allotment = Allotment.of(caller, self._limits)
         if usage is None:
             burst = self._limits.burst_seconds
-            usage = _Usage(TokenBucket(burst, self._clock), TokenBucket(burst, self._clock))
+            usage = _Usage(caller, allotment, TokenBucket(burst, self._clock), TokenBucket(burst, self._clock))
             self._usages[caller.key] = usage
-        # The entry of a key may change while the server runs.
-        usage.requests.set_rate(allotment.requests_per_second)
-        usage.tokens.set_rate(allotment.tokens_per_second)
+        usage.allot(caller, allotment)
         return usage
 
 

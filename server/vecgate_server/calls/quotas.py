@@ -17,7 +17,7 @@ Turn: TypeAlias = Callable[[], Awaitable[None]]
 class Quotas(Protocol):
     """Bounds what each caller uses."""
 
-    def call(self, caller: Caller) -> AbstractContextManager[None]:
+    def call(self, caller: Caller) -> AbstractContextManager[object]:
         """Hold one place for the duration of a call."""
 
     def stream(self, caller: Caller) -> AbstractContextManager[Turn]:
@@ -28,7 +28,7 @@ class NoQuotas(Quotas):
     """Bounds nothing."""
 
     @override
-    def call(self, caller: Caller) -> AbstractContextManager[None]:
+    def call(self, caller: Caller) -> AbstractContextManager[object]:
         return nullcontext()
 
     @override

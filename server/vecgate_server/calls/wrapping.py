@@ -68,12 +68,6 @@ class Surroundings:
     tracer: CallTracer | None = None
 
     @contextmanager
-    def hold_call(self, call: Call, request: bytes) -> Iterator[None]:
-        """Hold the places of a call for its duration."""
-        with self.admission.call(len(request)), self.quotas.call(call.caller):
-            yield
-
-    @contextmanager
     def hold_stream(self, call: Call) -> Iterator[Turn]:
         """Hold the places of a stream for its duration; what is given waits for the turn of each of its messages."""
         with self.admission.stream(), self.quotas.stream(call.caller) as turn:
@@ -134,14 +128,15 @@ class WrappingServer:
     async def _answer(self, method: _Method, call: Call, context: Context) -> bytes:
         await self._identify(call)
         request = await _only_message(context)
-        with self._around.hold_call(call, request):
-            self._around.answers.admit(call.peer)
+        around = self._around
+        with around.admission.call(len(request)), around.quotas.call(call.caller):
+            around.answers.admit(call.peer)
             asked = self._read(method, call, request)
             if is_announced(method.name, asked):
                 await call.announce()
             response = await method.behaviour(asked, context)
             content = self._checked(call, method.write(response))
-            self._around.answers.send(context, method.name, call.peer, len(content))
+            around.answers.send(context, method.name, call.peer, len(content))
         return content
 
     def _stream(self, method: _Method) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:

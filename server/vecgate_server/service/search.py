@@ -15,8 +15,9 @@ from vecgate_server.directory import Directory, LocatedCollection
 from vecgate_server.encoders.base import LongText, Models, Role
 from vecgate_server.service.model_rules import bound_encoder, check_vector_fingerprint, text_too_long
 from vecgate_server.service.reranking import reranking
+from vecgate_server.service.search_plans import SearchPlans
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
-from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
+from vecgate_server.translate.search import SearchPlan, leave_out, search_result
 from vecgate_server.validate import argument_rules
 from vecgate_server.validate.vectors import encoded_faults, read_vector
 
@@ -40,12 +41,13 @@ class SearchHandlers:
         self._directory = directory
         self._models = models
         self._limits = limits
+        self._plans = SearchPlans(limits)
 
     async def search(self, request: wire.SearchRequest) -> wire.SearchResponse:
         """Find the nearest records to a text, a vector or a stored record."""
         clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
-        plan = search_plan(request.options, "options", self._limits)
+        plan = self._plans.of(request.options)
         argument_rules.text(request.query.text, "query.text", self._limits.max_text_bytes)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")

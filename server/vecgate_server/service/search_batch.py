@@ -14,9 +14,10 @@ from vecgate_server.service.model_rules import bound_encoder, check_vector_finge
 from vecgate_server.service.query_intake import QueryIntake
 from vecgate_server.service.reranking import reranking
 from vecgate_server.service.search import VECTOR_ONLY
+from vecgate_server.service.search_plans import SearchPlans
 from vecgate_server.status import item_error
 from vecgate_server.translate.outcomes import encoded_text_to_wire, model_ref_to_wire, timings_to_wire
-from vecgate_server.translate.search import SearchPlan, leave_out, search_plan, search_result
+from vecgate_server.translate.search import SearchPlan, leave_out, search_result
 from vecgate_server.validate import argument_rules
 from vecgate_server.validate.vectors import encoded_faults
 
@@ -28,13 +29,14 @@ class SearchBatchHandlers:
         self._directory = directory
         self._models = models
         self._limits = limits
+        self._plans = SearchPlans(limits)
 
     async def search_batch(self, request: wire.SearchBatchRequest) -> wire.SearchBatchResponse:
         """Answer every query in the request's order."""
         clock = call_clock()
         namespace = argument_rules.namespace(request.namespace)
         argument_rules.batch(request.queries, "queries", self._limits.max_batch)
-        plan = search_plan(request.options, "options", self._limits)
+        plan = self._plans.of(request.options)
         self._refuse_too_many_matches(len(request.queries), plan)
         located = await self._directory.collection(argument_rules.collection_name(request.collection))
         check_vector_fingerprint(plan.vector_fingerprint, located.spec, "options.vector_fingerprint")

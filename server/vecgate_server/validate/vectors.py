@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,13 @@ WIRE_FLOAT = np.dtype("<f4")
 MAX_LENGTH = float(np.sqrt(np.finfo(np.float32).max)) / 2
 """Longest vector under DOT and EUCLIDEAN: with two vectors of at most this length neither the inner product nor the squared
 distance, which is at most four times the larger squared length, overflows the float32 of a score."""
+
+LARGEST_ORDINARY_SQUARE = 0.99 * MAX_LENGTH**2
+"""Length squared, as a sum in float32, up to which a vector needs no closer look: with a hundredth of slack, since that sum is not exact."""
+_LEAST_SQUARE: Mapping[Metric, float] = MappingProxyType(
+    {Metric.COSINE: float(np.finfo(np.float32).smallest_subnormal), Metric.DOT: 0.0, Metric.EUCLIDEAN: 0.0}
+)
+"""The same from which on: only under COSINE zeros are a fault."""
 
 
 def read_vectors(
@@ -48,12 +56,12 @@ def read_vector(vector: Vector, path: str, *, dimension: int, metric: Metric) ->
         DimensionMismatchError, NotFiniteError, ZeroVectorError, LimitExceededError: with the path.
     """
     row = np.frombuffer(_packed(vector, path, dimension), WIRE_FLOAT).astype(np.float32, copy=False)
-    matrix = row.reshape(1, dimension)
-    if _suspicious(matrix, metric)[0]:
-        fault = _fault(row, path, metric)
-        if fault:
-            raise fault
-    return matrix
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        square = np.dot(row, row)
+    # What _suspicious tells of many.
+    if not _LEAST_SQUARE[metric] <= square <= LARGEST_ORDINARY_SQUARE and (fault := _fault(row, path, metric)):
+        raise fault
+    return row.reshape(1, dimension)
 
 
 def encoded_faults(vectors: FloatMatrix, paths: Sequence[str], metric: Metric) -> dict[int, InvalidArgumentError]:
@@ -102,9 +110,8 @@ def _suspicious(matrix: FloatMatrix, metric: Metric) -> NDArray[np.bool_]:
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", matrix, matrix)
-    # One hundredth of slack: the float32 sum is not exact.
-    ordinary: NDArray[np.bool_] = np.isfinite(squares) & (squares <= 0.99 * MAX_LENGTH**2)
-    return ~(ordinary & (squares > 0)) if metric is Metric.COSINE else ~ordinary
+    ordinary: NDArray[np.bool_] = (squares >= _LEAST_SQUARE[metric]) & (squares <= LARGEST_ORDINARY_SQUARE)
+    return ~ordinary
 
 
 def _fault(row: NDArray[np.float32], path: str, metric: Metric) -> InvalidArgumentError | None:

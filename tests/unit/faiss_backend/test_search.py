@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from vecgate_backends.answers import Hits, WriteResult
 from vecgate_backends.contract import ByIds, SearchOptions
@@ -247,6 +249,29 @@ def test_the_cost_of_a_step_counts_rows() -> None:
     block = block_of(VECTORS[:100], Metric.COSINE, None)
     assert Step(block, None, 100, None).cost == 100
     assert Step(block, np.arange(10), 10, None).cost == 20
+
+
+def test_where_most_rows_are_dead_the_others_are_picked_out() -> None:
+    block = block_of(VECTORS[:100], Metric.COSINE, None).without(np.arange(1, 91))
+    step = Step.exact(block, None)
+    assert (step.count, step.gathers, step.cost) == (10, True, 20)
+    assert step.rows.tolist() == list(range(90, 100))
+
+
+@given(
+    dead=st.sets(st.integers(0, 19), max_size=19),
+    passing=st.none() | st.sets(st.integers(0, 19), min_size=1),
+    asked=st.lists(st.lists(st.integers(-1, 19), min_size=3, max_size=3), min_size=1, max_size=4),
+)
+def test_a_step_wants_the_live_rows_that_pass(dead: set[int], passing: set[int] | None, asked: list[list[int]]) -> None:
+    block = block_of(VECTORS[:20], Metric.DOT, None).without(np.array(sorted(dead), np.int64) + 1)
+    wanted = [row for row in range(20) if row not in dead and (passing is None or row in passing)]
+    assume(wanted)
+    step = Step.exact(block, None if passing is None else np.array(wanted))
+    assert step.rows.tolist() == wanted
+    assert step.unwanted.tolist() == [row not in wanted for row in range(20)]
+    assert step.wants(np.array(asked)).tolist() == [[row in wanted for row in rows] for rows in asked]
+    assert step.whole == (len(wanted) == 20)
 
 
 def test_the_worst_that_a_walk_may_cost_is_that_it_starves() -> None:
