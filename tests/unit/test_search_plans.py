@@ -53,17 +53,28 @@ def test_what_is_refused_is_refused_every_time() -> None:
             plans.of(search_pb2.SearchOptions(top_k=101))
 
 
-def test_long_options_and_many_of_them_are_not_kept() -> None:
+def test_so_many_ways_of_asking_are_kept() -> None:
     plans = SearchPlans(LIMITS)
-    long = equals(Value(string_value="x" * LONGEST_BYTES))
-    usual = search_pb2.SearchOptions(top_k=1)
     with patch.object(search_plans, "search_plan", wraps=search_plan) as read:
-        plans.of(long)
-        plans.of(long)
-        assert read.call_count == 2
-        for token in range(KEPT):
-            plans.of(search_pb2.SearchOptions(score_threshold=token))
-            plans.of(usual)
-        assert read.call_count == 2 + KEPT + 1
+        for threshold in [*range(KEPT), *range(KEPT)]:
+            plans.of(search_pb2.SearchOptions(score_threshold=threshold))
+        assert read.call_count == KEPT
+        plans.of(search_pb2.SearchOptions(score_threshold=KEPT))
         plans.of(search_pb2.SearchOptions(score_threshold=0))
-        assert read.call_count == 2 + KEPT + 2
+        assert read.call_count == KEPT + 2
+
+
+def test_long_options_are_read_as_they_came() -> None:
+    plans = SearchPlans(LIMITS)
+    overhead = equals(Value(string_value="x" * 500)).ByteSize() - 500
+    longest, longer = (equals(Value(string_value="x" * (LONGEST_BYTES - overhead + more))) for more in (0, 1))
+    assert longest.ByteSize() == LONGEST_BYTES
+    with patch.object(search_plans, "search_plan", wraps=search_plan) as read:
+        for _ in range(2):
+            plans.of(longest)
+        assert read.call_count == 1
+        for _ in range(2):
+            plans.of(longer)
+            # A copy of it would be made before a limit refuses it.
+            assert read.call_args.args[0] is longer
+        assert read.call_count == 3

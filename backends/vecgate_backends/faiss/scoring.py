@@ -146,21 +146,23 @@ def final_scores(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, own
 
     Args:
         metric: of the collection.
-        queries: shape (n, dimension).
-        vectors: shape (m, dimension).
+        queries: shape (n, dimension), finite.
+        vectors: shape (m, dimension), finite.
         owners: the row of the query that each vector is scored against, shape (m,).
 
     Returns:
         float32, shape (m,), higher is nearer.
     """
     score = _SCORES[metric]
-    wide = queries.astype(np.float64)
+    wide = queries.astype(np.float64, order="C")
     scores = np.empty(len(vectors))
     lot = max(1, SCORED_CELLS // vectors.shape[1])
     for begin in range(0, len(vectors), lot):
         rows = slice(begin, begin + lot)
         # One query goes with every vector as it is.
-        scores[rows] = score(wide if len(wide) == 1 else wide[owners[rows]], vectors[rows].astype(np.float64))
+        scores[rows] = score(
+            wide if len(wide) == 1 else wide[owners[rows]], vectors[rows].astype(np.float64, order="C")
+        )
     with np.errstate(over="ignore"):  # an inner product beyond float32 is infinite
         return scores.astype(np.float32)
 
@@ -177,7 +179,7 @@ def _nearness(metric: Metric, queries: Nearness, vectors: Nearness, norms: Nearn
 def _dot(queries: Float64Array, vectors: Float64Array) -> Float64Array:
     """Multiply each vector with the query in its row, or with the only one, shape (vectors,).
 
-    BLAS takes each pair on its own, in half of the time that np.einsum takes.
+    BLAS takes each pair on its own. Measured with 384 components: in half of the time that np.einsum takes.
     """
     products: Float64Array = np.matmul(vectors[:, np.newaxis, :], queries[:, :, np.newaxis])[:, 0, 0]
     return products

@@ -23,6 +23,9 @@ from vecgate_backends.records import FloatMatrix, FloatVector, Metric
 
 CHUNK_CELLS = 1 << 24
 """Largest matrix of queries x rows at a time, 64 MiB."""
+LOOKED_UP = 16
+"""How much longer it takes to look a row up among those that pass a filter than to mark one. Measured with 30,000 and 100,000 rows of which half pass:
+0.09 us against 0.005 us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +33,20 @@ class Step:
     """How one block is searched.
 
     Attributes:
-        chosen: the rows that pass the filter, ascending, all of them alive; None for all that are alive.
+        passing: the rows that pass the filter, ascending, all of them alive; None for all that are alive.
         count: how many rows are wanted, at least 1.
         effort: of a walk; None for an exact search.
     """
 
     block: Block
-    chosen: Rows | None
+    passing: Rows | None
     count: int
     effort: Effort | None
 
     @classmethod
-    def exact(cls, block: Block, chosen: Rows | None) -> Step:
+    def exact(cls, block: Block, passing: Rows | None) -> Step:
         """Compare all wanted rows."""
-        return cls(block, chosen, len(block) - block.dead if chosen is None else len(chosen), None)
+        return cls(block, passing, len(block) - block.dead if passing is None else len(passing), None)
 
     @property
     def cost(self) -> int:
@@ -65,26 +68,26 @@ class Step:
         """Whether every row is wanted."""
         return self.count == len(self.block)
 
-    @property
     def rows(self) -> Rows:
-        """The wanted rows, ascending."""
-        return np.flatnonzero(self.block.live) if self.chosen is None else self.chosen
+        """List the wanted rows, ascending."""
+        return np.flatnonzero(self.block.live) if self.passing is None else self.passing
 
-    @property
     def unwanted(self) -> NDArray[np.bool_]:
-        """Whether a row is not wanted, of each row of the block."""
-        if self.chosen is None:
+        """Tell of each row of the block whether it is not wanted."""
+        if self.passing is None:
             return ~self.block.live
         unwanted = np.ones(len(self.block), np.bool_)
-        unwanted[self.chosen] = False
+        unwanted[self.passing] = False
         return unwanted
 
     def wants(self, rows: Rows) -> NDArray[np.bool_]:
-        """Whether some rows are wanted, in the shape of `rows`; -1, which stands for none, is not."""
-        if self.chosen is None:
+        """Tell whether some rows are wanted, in the shape of `rows`; -1, which stands for none, is not."""
+        if self.passing is None:
             return (rows >= 0) & self.block.live[rows]  # row -1 reads the last one
-        places = np.searchsorted(self.chosen, rows)
-        return np.asarray(self.chosen[np.minimum(places, self.count - 1)] == rows)
+        if rows.size * LOOKED_UP > len(self.block):
+            return (rows >= 0) & ~self.unwanted()[rows]
+        places = np.searchsorted(self.passing, rows)
+        return np.asarray(self.passing[np.minimum(places, self.count - 1)] == rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def make_plan(
     exact = [Step.exact(block, None if matching is None else block.rows_of(matching)) for block in blocks]
     # What passes a filter may lie together, wherever the other rows do.
     total = sum(step.count for step in exact) if matching is None else 0
-    return Plan(metric, top_k, tuple(_chosen(step, total, top_k, breadths) for step in exact if step.count))
+    return Plan(metric, top_k, tuple(_cheaper(step, total, top_k, breadths) for step in exact if step.count))
 
 
 def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
@@ -157,14 +160,14 @@ def run_plan(plan: Plan, queries: FloatMatrix) -> list[Ranking]:
     return [_rank(plan, own, walks) for own, walks in zip(hits, starved, strict=True)]
 
 
-def _chosen(exact: Step, total: int, top_k: int, breadths: Breadths | None) -> Step:
+def _cheaper(exact: Step, total: int, top_k: int, breadths: Breadths | None) -> Step:
     """Return the cheaper of comparing the wanted rows of a block and of a walk to them; `total`: rows wanted of all blocks, 0 if that tells nothing."""
     block, index = exact.block, exact.block.index
     if breadths is None or index is None:
         return exact
     share = exact.count / total if total else 1.0
     effort = index.effort(len(block), exact.count, top_k, breadths.of(index, share))
-    return min(exact, Step(block, exact.chosen, exact.count, effort), key=attrgetter("cost"))
+    return min(exact, Step(block, exact.passing, exact.count, effort), key=attrgetter("cost"))
 
 
 def _best(plan: Plan, found: Sequence[_Candidates]) -> list[Rows]:
@@ -191,8 +194,8 @@ def _candidates(plan: Plan, step: Step, queries: FloatMatrix) -> _Candidates:
 
 def _exact(plan: Plan, step: Step, queries: FloatMatrix, width: int) -> _Candidates:
     block = step.block
-    gathered = step.rows if step.gathers else None
-    unwanted = None if step.whole or step.gathers else step.unwanted
+    gathered = step.rows() if step.gathers else None
+    unwanted = None if step.whole or step.gathers else step.unwanted()
     lot = max(1, CHUNK_CELLS // len(block))
     nears, chosen = [], []
     for begin in range(0, len(queries), lot):
@@ -236,7 +239,7 @@ def _largest(values: NDArray[np.floating], width: int) -> Rows:
 
 
 def _picked(values: NDArray[Any], columns: Rows) -> NDArray[Any]:
-    """Return some columns of each row; np.take_along_axis does the same in three times the time."""
+    """Return some columns of each row, as np.take_along_axis does, which takes 10 us longer for one query."""
     return values[np.arange(len(values))[:, np.newaxis], columns]
 
 

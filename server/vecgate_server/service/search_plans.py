@@ -24,8 +24,9 @@ class SearchPlans:
 
     def of(self, options: wire.SearchOptions) -> SearchPlan:
         """Return how a search with these options is to be done; the errors are those of search_plan."""
-        written = options.SerializeToString()
-        return self._remembered(written) if len(written) <= LONGEST_BYTES else self._read(written)
+        if options.ByteSize() > LONGEST_BYTES:
+            return search_plan(options, PATH, self._limits)
+        return self._remembered(options.SerializeToString())
 
     def _read(self, written: bytes) -> SearchPlan:
         return search_plan(wire.SearchOptions.FromString(written), PATH, self._limits)

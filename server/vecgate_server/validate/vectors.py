@@ -18,12 +18,12 @@ MAX_LENGTH = float(np.sqrt(np.finfo(np.float32).max)) / 2
 """Longest vector under DOT and EUCLIDEAN: with two vectors of at most this length neither the inner product nor the squared
 distance, which is at most four times the larger squared length, overflows the float32 of a score."""
 
-LARGEST_ORDINARY_SQUARE = 0.99 * MAX_LENGTH**2
-"""Length squared, as a sum in float32, up to which a vector needs no closer look: with a hundredth of slack, since that sum is not exact."""
+_LARGEST_SQUARE = 0.99 * MAX_LENGTH**2
+"""Of a length, as a sum in float32, up to which a vector needs no closer look: with a hundredth of slack, since that sum is not exact."""
 _LEAST_SQUARE: Mapping[Metric, float] = MappingProxyType(
-    {Metric.COSINE: float(np.finfo(np.float32).smallest_subnormal), Metric.DOT: 0.0, Metric.EUCLIDEAN: 0.0}
+    {Metric.COSINE: float(np.finfo(np.float32).tiny), Metric.DOT: 0.0, Metric.EUCLIDEAN: 0.0}
 )
-"""The same from which on: only under COSINE zeros are a fault."""
+"""The same from which on: only under COSINE zeros are a fault. Not the least number there is, which some processor settings take for 0."""
 
 
 def read_vectors(
@@ -58,8 +58,7 @@ def read_vector(vector: Vector, path: str, *, dimension: int, metric: Metric) ->
     row = np.frombuffer(_packed(vector, path, dimension), WIRE_FLOAT).astype(np.float32, copy=False)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         square = np.dot(row, row)
-    # What _suspicious tells of many.
-    if not _LEAST_SQUARE[metric] <= square <= LARGEST_ORDINARY_SQUARE and (fault := _fault(row, path, metric)):
+    if not _ordinary(square, metric) and (fault := _fault(row, path, metric)):
         raise fault
     return row.reshape(1, dimension)
 
@@ -110,8 +109,12 @@ def _suspicious(matrix: FloatMatrix, metric: Metric) -> NDArray[np.bool_]:
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", matrix, matrix)
-    ordinary: NDArray[np.bool_] = (squares >= _LEAST_SQUARE[metric]) & (squares <= LARGEST_ORDINARY_SQUARE)
-    return ~ordinary
+    return ~_ordinary(squares, metric)
+
+
+def _ordinary(squares: NDArray[np.float32], metric: Metric) -> NDArray[np.bool_]:
+    """Tell whether vectors of these squared lengths need no closer look, in the shape of `squares`."""
+    return np.asarray((squares >= _LEAST_SQUARE[metric]) & (squares <= _LARGEST_SQUARE))
 
 
 def _fault(row: NDArray[np.float32], path: str, metric: Metric) -> InvalidArgumentError | None:

@@ -46,6 +46,15 @@ def test_without_limits_nothing_is_bounded() -> None:
         assert token_allowance.get() is None
 
 
+def test_an_entry_that_changes_holds_for_the_next_call() -> None:
+    quotas = KeyQuotas(LimitSettings(), Clock())
+    with quotas.call(ANNA), quotas.call(ANNA):
+        fewer = Caller("anna", max_calls=2)
+        assert "max_calls of the key is 2" in refused(quotas, fewer, KeyCallsExceededError).message
+        with quotas.call(ANNA):
+            pass
+
+
 def test_each_key_has_its_places_and_gets_them_back() -> None:
     quotas = KeyQuotas(LimitSettings(max_calls_per_key=2), Clock())
     with quotas.call(ANNA):

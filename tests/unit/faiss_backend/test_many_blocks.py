@@ -13,7 +13,7 @@ from vecgate_backends.faiss.scoring import index_form, squared_norms
 from vecgate_backends.faiss.search import make_plan, run_plan
 from vecgate_backends.records import FloatMatrix, Metric
 
-DIMENSION = 3
+DIMENSION = 4
 
 
 def block_of(form: FloatMatrix, first: int, dead: list[int]) -> Block:
@@ -36,8 +36,9 @@ def block_of(form: FloatMatrix, first: int, dead: list[int]) -> Block:
 def test_blocks_are_ranked_together(
     metric: Metric, scored_cells: int, sizes: list[int], dead: list[int], top_k: int, seed: int
 ) -> None:
-    # Of few values, so that many tie, within a block and across.
-    form = index_form(metric, np.random.default_rng(seed).integers(1, 3, (sum(sizes) + 4, DIMENSION)).astype("f4"))
+    # Of two values, so that many tie, within a block and across; of length 2, so that nothing is rounded that does not tie in bulk as well.
+    values = np.random.default_rng(seed).choice([-1, 1], (sum(sizes) + 4, DIMENSION))
+    form = index_form(metric, values.astype("f4"))
     queries, rows = form[:4], form[4:]
     ends = np.cumsum(sizes).tolist()
     blocks = [block_of(rows[end - size : end], end - size, dead) for size, end in zip(sizes, ends, strict=True)]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from vecgate_backends.faiss.scoring import (
     FEW_QUERIES,
     NORMALISED_CELLS,
+    SCORED_CELLS,
+    final_scores,
     index_form,
     nearness,
     nearness_of_rows,
@@ -95,3 +97,25 @@ def test_vectors_get_length_1_the_same_wherever_they_stand(dimension: int, more:
 
 def test_no_vectors_stay_none() -> None:
     assert index_form(Metric.COSINE, np.empty((0, 3), np.float32)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dimension", [1, 40, 96, 383, 384, 800])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_pair_has_the_same_score_wherever_it_stands(metric: Metric, dimension: int) -> None:
+    rng = np.random.default_rng(dimension)
+    # Halves that cancel almost, so that the order in which the products are added up shows.
+    half = rng.standard_normal((SCORED_CELLS // dimension + 20, (dimension + 1) // 2))
+    vectors = np.concatenate([half, -half[:, ::-1]], axis=1)[:, :dimension].astype(np.float32)
+    queries = (1 + 1e-6 * rng.standard_normal((3, dimension))).astype(np.float32)
+    owners = rng.integers(0, 3, len(vectors))
+    together = final_scores(metric, queries, vectors, owners)
+    one = np.zeros(1, np.intp)
+    for row in [*range(25), *range(len(vectors) - 25, len(vectors))]:
+        query, vector = queries[owners[row]][np.newaxis], vectors[row : row + 1]
+        assert final_scores(metric, query, vector, one).tolist() == [together[row]]
+    for number, query in enumerate(queries):
+        own = np.flatnonzero(owners == number)
+        alone = final_scores(metric, query[np.newaxis], vectors[own], np.zeros(len(own), np.intp))
+        assert alone.tolist() == together[own].tolist()
+    turned = final_scores(metric, np.asfortranarray(queries), np.asfortranarray(vectors), owners)
+    assert turned.tolist() == together.tolist()

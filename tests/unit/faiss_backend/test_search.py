@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vecgate_backends.answers import Hits, WriteResult
 from vecgate_backends.contract import ByIds, SearchOptions
-from vecgate_backends.faiss import FaissBackend, searcher
+from vecgate_backends.faiss import FaissBackend, search, searcher
 from vecgate_backends.faiss.block import Block
 from vecgate_backends.faiss.build_steps import BuildSteps
 from vecgate_backends.faiss.collection import FaissCollection
@@ -255,22 +255,27 @@ def test_where_most_rows_are_dead_the_others_are_picked_out() -> None:
     block = block_of(VECTORS[:100], Metric.COSINE, None).without(np.arange(1, 91))
     step = Step.exact(block, None)
     assert (step.count, step.gathers, step.cost) == (10, True, 20)
-    assert step.rows.tolist() == list(range(90, 100))
+    assert step.rows().tolist() == list(range(90, 100))
 
 
+@pytest.mark.parametrize("looked_up", [0, search.LOOKED_UP], ids=["looked up", "marked"])
 @given(
     dead=st.sets(st.integers(0, 19), max_size=19),
     passing=st.none() | st.sets(st.integers(0, 19), min_size=1),
     asked=st.lists(st.lists(st.integers(-1, 19), min_size=3, max_size=3), min_size=1, max_size=4),
 )
-def test_a_step_wants_the_live_rows_that_pass(dead: set[int], passing: set[int] | None, asked: list[list[int]]) -> None:
+def test_a_step_wants_the_live_rows_that_pass(
+    looked_up: int, dead: set[int], passing: set[int] | None, asked: list[list[int]]
+) -> None:
     block = block_of(VECTORS[:20], Metric.DOT, None).without(np.array(sorted(dead), np.int64) + 1)
     wanted = [row for row in range(20) if row not in dead and (passing is None or row in passing)]
     assume(wanted)
     step = Step.exact(block, None if passing is None else np.array(wanted))
-    assert step.rows.tolist() == wanted
-    assert step.unwanted.tolist() == [row not in wanted for row in range(20)]
-    assert step.wants(np.array(asked)).tolist() == [[row in wanted for row in rows] for rows in asked]
+    assert step.rows().tolist() == wanted
+    assert step.unwanted().tolist() == [row not in wanted for row in range(20)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "LOOKED_UP", looked_up)
+        assert step.wants(np.array(asked)).tolist() == [[row in wanted for row in rows] for rows in asked]
     assert step.whole == (len(wanted) == 20)
 
 
@@ -284,6 +289,10 @@ def test_the_worst_that_a_walk_may_cost_is_that_it_starves() -> None:
     assert walked.cost < walked.worst_cost == 2 * walked.steps[0].count
     whole = make_plan([block], None, Metric.DOT, 1, Breadths(ef=Breadth(1, asked=True)))
     assert whole.worst_cost == whole.cost
+    beside_a_dead_row = make_plan(
+        [block.without(np.array([17]))], None, Metric.DOT, 1, Breadths(ef=Breadth(1, asked=True))
+    )
+    assert beside_a_dead_row.cost < beside_a_dead_row.worst_cost == 4000
 
 
 async def test_a_walk_that_may_starve_over_many_rows_does_not_hold_the_loop(
