@@ -23,6 +23,9 @@ SCORED_CELLS = 1 << 15
 NORMALISED_CELLS = 1 << 15
 """Components that are brought to length 1 at a time, 256 KiB in float64: a core's own cache holds them, and the system need not give memory for
 them. Measured with 1,000 vectors of 384 components: 0.6 ms and not 5."""
+GATHERED_CELLS = 1 << 17
+"""Components of vectors from all over a block that every query is compared with before the next ones are fetched, 512 KiB, which a core's own cache holds.
+Measured with 10,000 rows of 384 components out of 100,000: 2, 8 and 16 queries take 2.3, 6.2 and 7.2 ms and not 5.2, 7.8 and 8.5."""
 FEW_QUERIES = 7
 """So many queries are compared with Faiss's kernels, one after the other, more of them as one product of matrices. Measured at 384 dimensions with
 rows that no cache holds, a query: 1.4 ms against 3.8 ms for 32,768 rows (BLAS's product of a matrix and one vector), the same for 8, and 1.1 ms
@@ -49,6 +52,10 @@ class _Kernels:
         for near, query in zip(found, np.ascontiguousarray(queries, np.float32), strict=True):
             self.all_rows(_pointer(near), _pointer(query), _pointer(kept), kept.shape[1], len(kept))
         return np.negative(found, out=found) if self.distance else found
+
+    def same(self, queries: FloatMatrix, vectors: FloatMatrix, rows: Rows) -> FloatMatrix:
+        """Compare each query with the same rows, shape (width,), none of them -1."""
+        return self.chosen(queries, vectors, np.broadcast_to(rows, (len(queries), len(rows))))
 
     def chosen(self, queries: FloatMatrix, vectors: FloatMatrix, rows: Rows) -> FloatMatrix:
         """Compare each query with rows of its own, shape (queries, width); what stands in the place of row -1 means nothing."""
@@ -116,12 +123,14 @@ def nearness(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: 
 def nearness_of_some(
     metric: Metric, queries: FloatMatrix, vectors: FloatMatrix, norms: FloatVector, rows: Rows
 ) -> Nearness:
-    """Compare each query with the same rows, shape (width,), none of them -1; else as nearness()."""
+    """Compare each query with the same rows, at least one, shape (width,), none of them -1; else as nearness()."""
+    lot = max(1, GATHERED_CELLS // vectors.shape[1]) if len(queries) > 1 else len(rows)
+    lots = [rows[begin : begin + lot] for begin in range(0, len(rows), lot)]
     if len(queries) <= FEW_QUERIES:
-        found = _KERNELS[metric].chosen(queries, vectors, np.broadcast_to(rows, (len(queries), len(rows))))
+        found = np.concatenate([_KERNELS[metric].same(queries, vectors, own) for own in lots], axis=1)
         if np.isfinite(found).all():
             return found
-    return nearness(metric, queries, vectors[rows], norms[rows])
+    return np.concatenate([nearness(metric, queries, vectors[own], norms[own]) for own in lots], axis=1)
 
 
 def nearness_of_rows(

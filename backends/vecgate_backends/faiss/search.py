@@ -104,6 +104,11 @@ class Plan:
         return sum(step.cost for step in self.steps)
 
     @property
+    def gathered(self) -> int:
+        """Rows that are picked out of their blocks and compared, with all queries of a search or of searches that run together."""
+        return sum(step.count for step in self.steps if step.effort is None and step.gathers)
+
+    @property
     def worst_cost(self) -> int:
         """The same if every walk that may starve does: one through rows of which some are not wanted."""
         return sum(step.cost if step.whole else max(step.cost, step.exact_cost) for step in self.steps)

@@ -29,6 +29,12 @@ USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
 INLINE_WORST_WORK = 80_000_000
 """The same if every walk starves, which few do: about 10 ms."""
+SHARED_WORK = 2_000_000
+"""Components of rows from all over a block up to which they are compared on the event loop: about 1 ms. More are compared on another thread, even for one
+query: what arrives meanwhile is then compared with them together, each in a third of the time and less. The loop brings searches one by one, so that
+one which runs there is never joined."""
+SHARED_QUERIES = 16
+"""Such rows are not fetched by another thread as well for fewer queries."""
 ALONE = 2
 """Times as much work does a search on the event loop that no other one came with."""
 ATTEMPTS = 3
@@ -81,7 +87,8 @@ class Searcher:
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries on as many threads as there is work for."""
         loop = asyncio.get_running_loop()
-        parts = min(self._threads.search_threads, len(queries), math.ceil(plan.cost * queries.size / INLINE_WORK))
+        most = len(queries) // SHARED_QUERIES if _is_shared(plan, queries) else len(queries)
+        parts = min(self._threads.search_threads, most, math.ceil(plan.cost * queries.size / INLINE_WORK))
         found = await asyncio.gather(
             *(
                 loop.run_in_executor(self._threads.searchers, run_plan, plan, part)
@@ -111,7 +118,13 @@ class Searcher:
 
 def _is_short(plan: Plan, queries: FloatMatrix, times: int = 1) -> bool:
     work, worst = plan.cost * queries.size, plan.worst_cost * queries.size
-    return work <= times * INLINE_WORK and worst <= times * INLINE_WORST_WORK
+    return work <= times * INLINE_WORK and worst <= times * INLINE_WORST_WORK and not _is_shared(plan, queries)
+
+
+def _is_shared(plan: Plan, queries: FloatMatrix) -> bool:
+    """Tell whether several queries are compared with the same rows in much less time than one after the other."""
+    dimension: int = queries.shape[1]
+    return plan.gathered * dimension > SHARED_WORK
 
 
 def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vecgate_backends.faiss import scoring
 from vecgate_backends.faiss.scoring import (
     FEW_QUERIES,
+    GATHERED_CELLS,
     NORMALISED_CELLS,
     SCORED_CELLS,
     final_scores,
@@ -47,13 +49,30 @@ def test_every_vector_is_compared(metric: Metric, count: int) -> None:
     np.testing.assert_allclose(found, _defined(metric, queries, vectors), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("gathered_cells", [GATHERED_CELLS, 2 * DIMENSION], ids=["at once", "two at a time"])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("count", COUNTS)
-def test_some_rows_are_compared_as_all_are(metric: Metric, count: int) -> None:
+def test_some_rows_are_compared_as_all_are(
+    metric: Metric, count: int, gathered_cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "GATHERED_CELLS", gathered_cells)
     queries, vectors = _vectors(count), _vectors(ROWS)
     rows = np.array([0, 7, 8, 250, ROWS - 1])
     found = nearness_of_some(metric, queries, vectors, squared_norms(vectors), rows)
     np.testing.assert_allclose(found, _defined(metric, queries, vectors)[:, rows], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_some_rows_that_float32_cannot_compare_are_compared_beside_others(
+    metric: Metric, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "GATHERED_CELLS", 2 * DIMENSION)
+    queries, vectors = _vectors(count, 1e5), _vectors(ROWS)
+    vectors[7] *= np.float32(1e35)
+    rows = np.array([0, 1, 2, 7, 8, 250, ROWS - 1])
+    found = nearness_of_some(metric, queries, vectors, squared_norms(vectors), rows)
+    np.testing.assert_allclose(found, _defined(metric, queries, vectors)[:, rows], rtol=1e-3)
 
 
 @pytest.mark.parametrize("metric", METRICS)
