@@ -1,9 +1,9 @@
 """Long searches that arrive together run as one: rows are compared with many queries in hardly more time than with one.
 
 Nobody waits for a timer. What a step of the event loop brings is gathered and runs in the next step; while as many runs are under way on
-other threads as there are threads, what arrives meanwhile is gathered behind them. One that stays alone runs on the event loop if it is not too long:
-another thread would give it back later, the later the more the server has to do. Short searches do not come here: they run on the event
-loop, which brings them one by one, at once.
+other threads as there are threads, what arrives meanwhile is gathered behind them. One that stays alone may run on the event loop if it is not too long:
+another thread would give it back later, the later the more the server has to do. Short searches do not come here, but for those that share much of
+their work: they run on the event loop, which brings them one by one, at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from vecgate_backends.faiss.company import Company
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
 from vecgate_backends.faiss.segment_index import Breadths
@@ -55,7 +56,7 @@ class Runner(Protocol):
         """Choose how the question is answered now."""
 
     def run_alone(self, plan: Plan, query: FloatMatrix) -> Ranking | None:
-        """Search for one query, shape (1, dimension), here and now; None if that takes too long for the event loop."""
+        """Search for one query, shape (1, dimension), here and now; None if it is to run on another thread."""
 
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries, shape (n, dimension), on other threads."""
@@ -70,9 +71,14 @@ class _Gathered:
 
 
 class SearchGathering:
-    """Gathers single searches of one collection; used on the event loop."""
+    """Gathers single searches of one collection; used on the event loop.
+
+    Attributes:
+        company: told of every run.
+    """
 
     def __init__(self, runner: Runner, *, concurrent_runs: int) -> None:
+        self.company = Company()
         self._runner = runner
         self._free = concurrent_runs
         self._waiting: dict[Question, _Gathered] = {}
@@ -99,7 +105,9 @@ class SearchGathering:
         question = next(iter(self._waiting))
         gathered = self._waiting[question]
         try:
-            self._run(self._runner.plan(question), self._take(question, MOST_QUERIES))
+            taken = self._take(question, MOST_QUERIES)
+            self.company.came(question, len(taken.queries))
+            self._run(self._runner.plan(question), taken)
         except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
             self._waiting.pop(question, None)
             _fail(gathered.answers, error)

@@ -20,21 +20,19 @@ from vecgate_backends.faiss.scoring import index_form
 from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
 from vecgate_backends.faiss.segment_index import NARROWEST_WALK, Breadth, Breadths
 from vecgate_backends.faiss.threads import Threads
+from vecgate_backends.filters import Filter
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 16_000_000
-"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop: about 2 ms. A hop to another thread and back
+"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop, unless it shares its work: about 2 ms. A hop to another thread and back
 costs more than a short search does, and two threads that both want the interpreter wait for each other."""
 USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
 INLINE_WORST_WORK = 80_000_000
 """The same if every walk starves, which few do: about 10 ms."""
 SHARED_WORK = 2_000_000
-"""Components of rows from all over a block up to which they are compared on the event loop: about 1 ms. More are compared on another thread, even for one
-query: what arrives meanwhile is then compared with them together, each in a third of the time and less. The loop brings searches one by one, so that
-one which runs there is never joined."""
-SHARED_QUERIES = 16
-"""Such rows are not fetched by another thread as well for fewer queries."""
+"""Components of rows from all over a block, about 0.5 to 1.5 ms a query, from which on searches with the same filter compare them together, each in a third
+of the time and less, on a thread that does nothing else: no long search keeps them waiting."""
 ALONE = 2
 """Times as much work does a search on the event loop that no other one came with."""
 ATTEMPTS = 3
@@ -54,6 +52,7 @@ class Searcher:
         self._threads = threads
         self._matches = FilterMatches()
         self._gathering = SearchGathering(self, concurrent_runs=threads.search_threads)
+        self._sharing = SearchGathering(_Sharing(self, threads), concurrent_runs=1)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
@@ -66,12 +65,29 @@ class Searcher:
             if options.fields.nothing:
                 return _all_hits(plan, partition, rankings, None, options)
             wanted = list(dict.fromkeys(found for ranking in rankings for found in ranking.internal_ids))
+            reading = partition.metadata_updates
             records = await self._reader.by_internal_id(wanted, options.fields, at_once=last)
-            # An update of metadata keeps the version, which may not pass the filter any more.
-            unchanged = options.filter is None or partition.metadata_updates == updates
-            if len(records) == len(wanted) and unchanged:
+            if len(records) == len(wanted) and self._still_pass(options.filter, partition, wanted, (updates, reading)):
                 break
         return _all_hits(plan, partition, rankings, records, options)
+
+    def _still_pass(
+        self, node: Filter | None, partition: Partition, found: Sequence[int], updates: tuple[int, int]
+    ) -> bool:
+        """Tell whether versions pass a filter as they were read: an update of metadata keeps the version, which may not pass any more.
+
+        Args:
+            node: the filter.
+            partition: that was searched.
+            found: the versions.
+            updates: of metadata that there had been when the search was planned, and when the reading began.
+        """
+        planned, reading = updates
+        if node is None or partition.metadata_updates == planned:
+            return True
+        if partition.metadata_updates != reading:  # some were read before it, some after
+            return False
+        return bool(np.isin(found, self._matches.of(node, repr(node), partition)).all())
 
     def plan(self, question: Question) -> Plan:
         """Choose how the question is answered now."""
@@ -87,8 +103,7 @@ class Searcher:
     async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
         """Search for queries on as many threads as there is work for."""
         loop = asyncio.get_running_loop()
-        most = len(queries) // SHARED_QUERIES if _is_shared(plan, queries) else len(queries)
-        parts = min(self._threads.search_threads, most, math.ceil(plan.cost * queries.size / INLINE_WORK))
+        parts = min(self._threads.search_threads, len(queries), math.ceil(plan.cost * queries.size / INLINE_WORK))
         found = await asyncio.gather(
             *(
                 loop.run_in_executor(self._threads.searchers, run_plan, plan, part)
@@ -108,23 +123,38 @@ class Searcher:
             "" if options.filter is None else repr(options.filter),
         )
         plan = self.plan(question)
-        if inline or _is_short(plan, queries):
+        shared = not inline and _is_shared(plan, queries) and self._sharing.company.expected(question)
+        if inline or (_is_short(plan, queries) and not shared):
             return plan, run_plan(plan, queries)
         if len(queries) == 1:
-            plan, ranking = await self._gathering.ask(question, queries)
+            plan, ranking = await (self._sharing if shared else self._gathering).ask(question, queries)
             return plan, [ranking]
         return plan, await self.run_aside(plan, queries)
 
 
+class _Sharing:
+    """Runs searches that share their work; a Runner."""
+
+    def __init__(self, searcher: Searcher, threads: Threads) -> None:
+        self.plan = searcher.plan
+        self._threads = threads
+
+    def run_alone(self, plan: Plan, query: FloatMatrix) -> Ranking | None:
+        """Leave it to the other thread, so that others may join meanwhile."""
+
+    async def run_aside(self, plan: Plan, queries: FloatMatrix) -> list[Ranking]:
+        """Search for queries together."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads.comparer, run_plan, plan, queries)
+
+
 def _is_short(plan: Plan, queries: FloatMatrix, times: int = 1) -> bool:
     work, worst = plan.cost * queries.size, plan.worst_cost * queries.size
-    return work <= times * INLINE_WORK and worst <= times * INLINE_WORST_WORK and not _is_shared(plan, queries)
+    return work <= times * INLINE_WORK and worst <= times * INLINE_WORST_WORK
 
 
 def _is_shared(plan: Plan, queries: FloatMatrix) -> bool:
-    """Tell whether several queries are compared with the same rows in much less time than one after the other."""
-    dimension: int = queries.shape[1]
-    return plan.gathered * dimension > SHARED_WORK
+    """Tell whether a query that might run on the event loop is compared with the same rows as others in much less time together with them."""
+    return len(queries) == 1 and plan.gathered * queries.size > SHARED_WORK and _is_short(plan, queries, ALONE)
 
 
 def _breadths(spec: CollectionSpec, options: SearchOptions) -> Breadths | None:

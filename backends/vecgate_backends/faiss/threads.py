@@ -36,6 +36,7 @@ class Threads:
 
     Attributes:
         searchers: long searches. search_threads: how many run side by side.
+        comparer: short searches that share their work, one run at a time.
         sealers: full heads that become segments, one at a time.
         builders: rebuilds of segments and snapshots, one at a time.
         turns: of what writes and builds, while searches come.
@@ -43,6 +44,7 @@ class Threads:
 
     searchers: Executor
     search_threads: int
+    comparer: Executor
     sealers: BuildingQueue
     builders: BuildingQueue
     turns: Turns
@@ -59,6 +61,7 @@ class Threads:
         return cls(
             ThreadPoolExecutor(search_threads, "vecgate-search", faiss.omp_set_num_threads, (1,)),
             search_threads,
+            ThreadPoolExecutor(1, "vecgate-compare", faiss.omp_set_num_threads, (1,)),
             BuildingQueue("vecgate-seal", partial(_begin_building, build_threads, SEALING_NICENESS)),
             BuildingQueue("vecgate-build", partial(_begin_building, build_threads, BUILDING_NICENESS)),
             Turns(background_threads, build_threads),
@@ -67,6 +70,7 @@ class Threads:
     def stop(self) -> None:
         """Wait for what runs and end them."""
         self.searchers.shutdown()
+        self.comparer.shutdown()
         self.sealers.stop()
         self.builders.stop()
 

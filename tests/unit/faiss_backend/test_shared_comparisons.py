@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 
 from vecgate_backends.answers import Hits, WriteResult
-from vecgate_backends.contract import SearchOptions
+from vecgate_backends.contract import ByIds, MetadataChanges, SearchOptions
 from vecgate_backends.faiss import FaissBackend, searcher
 from vecgate_backends.faiss.collection import FaissCollection
+from vecgate_backends.faiss.company import ASKED_ALONE, LONELY_RUNS
 from vecgate_backends.faiss.search import Plan, Ranking, run_plan
-from vecgate_backends.filters import Compare, Order
-from vecgate_backends.records import IDS_ONLY, CollectionSpec, FloatMatrix
+from vecgate_backends.filters import Compare, Eq, Order
+from vecgate_backends.records import IDS_ONLY, Acknowledgement, CollectionSpec, Fields, FloatMatrix
 
 OpenBackend = Callable[..., Awaitable[FaissBackend]]
 Put = Callable[..., Coroutine[Any, Any, WriteResult]]
 
-ROWS = 600
-VECTORS = np.random.default_rng(1).standard_normal((ROWS, 8)).astype(np.float32)
-QUERIES = np.random.default_rng(2).standard_normal((40, 8)).astype(np.float32)
+ROWS, DIMENSION = 600, 8
+VECTORS = np.random.default_rng(1).standard_normal((ROWS, DIMENSION)).astype(np.float32)
+QUERIES = np.random.default_rng(2).standard_normal((40, DIMENSION)).astype(np.float32)
 FEW = SearchOptions(filter=Compare("n", Order.LT, ROWS // 10), fields=IDS_ONLY)
+RED = Eq("colour", "red")
 MOST = SearchOptions(filter=Compare("n", Order.GTE, ROWS // 10), fields=IDS_ONLY)
 
 
@@ -44,18 +46,19 @@ class Runs:
         return run_plan(plan, queries)
 
 
-async def filled(open_backend: OpenBackend, put: Put, search_threads: int) -> FaissCollection:
-    backend = await open_backend(search_threads=search_threads)
-    await backend.create_collection(CollectionSpec("notes", 8))
+async def filled(open_backend: OpenBackend, put: Put) -> FaissCollection:
+    backend = await open_backend(search_threads=1)
+    await backend.create_collection(CollectionSpec("notes", DIMENSION))
     collection = await backend.collection("notes")
-    await put(collection, [str(row) for row in range(ROWS)], VECTORS, [{"n": row} for row in range(ROWS)])
+    metadata = [{"n": row, "colour": "red" if row % 10 == 0 else "blue"} for row in range(ROWS)]
+    await put(collection, [str(row) for row in range(ROWS)], VECTORS, metadata)
     return collection
 
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     noted = Runs()
-    monkeypatch.setattr(searcher, "SHARED_WORK", 1)
+    monkeypatch.setattr(searcher, "SHARED_WORK", ROWS // 10 * DIMENSION - 1)
     monkeypatch.setattr(searcher, "run_plan", noted)
     return noted
 
@@ -67,15 +70,7 @@ def told(found: list[Hits]) -> list[tuple[list[str], list[float]]]:
 async def test_those_who_ask_while_rows_are_fetched_are_answered_together(
     open_backend: OpenBackend, put: Put, runs: Runs
 ) -> None:
-    collection = await filled(open_backend, put, search_threads=1)
-    runs.go.set()
-    one_by_one = [hits for query in QUERIES[:6] for hits in await collection.search("", query[np.newaxis], FEW)]
-    assert runs.sizes == [1] * 6
-    assert all(thread.startswith("vecgate-search") for thread in runs.threads)
-
-    runs.sizes.clear()
-    runs.begun.clear()
-    runs.go.clear()
+    collection = await filled(open_backend, put)
     asked = [asyncio.create_task(collection.search("", QUERIES[:1], FEW))]
     await asyncio.to_thread(runs.begun.wait, 30)
     for query in QUERIES[1:6]:
@@ -84,24 +79,70 @@ async def test_those_who_ask_while_rows_are_fetched_are_answered_together(
     runs.go.set()
     together = [hits for found in await asyncio.gather(*asked) for hits in found]
     assert runs.sizes == [1, 5]
+    assert {thread.split("_")[0] for thread in runs.threads} == {"vecgate-compare"}
+    one_by_one = [hits for query in QUERIES[:6] for hits in await collection.search("", query[np.newaxis], FEW)]
     assert told(together) == told(one_by_one)
 
 
-async def test_where_most_rows_are_wanted_a_search_goes_through_them_on_the_loop(
+async def test_who_asks_alone_is_left_to_the_loop_and_tried_again(
     open_backend: OpenBackend, put: Put, runs: Runs
 ) -> None:
-    collection = await filled(open_backend, put, search_threads=1)
+    collection = await filled(open_backend, put)
     runs.go.set()
-    await collection.search("", QUERIES[:1], MOST)
+    for query in QUERIES[: LONELY_RUNS + ASKED_ALONE + 1]:
+        await collection.search("", query[np.newaxis], FEW)
+    here = threading.current_thread().name
+    aside = [thread != here for thread in runs.threads]
+    assert aside == [True] * LONELY_RUNS + [False] * ASKED_ALONE + [True]
+
+
+@pytest.mark.parametrize(
+    ("options", "shared_work"),
+    [(FEW, ROWS // 10 * DIMENSION), (MOST, 1), (SearchOptions(fields=IDS_ONLY), 1)],
+    ids=["few rows pass", "most rows pass", "no filter"],
+)
+async def test_others_run_on_the_loop(
+    options: SearchOptions,
+    shared_work: int,
+    open_backend: OpenBackend,
+    put: Put,
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(searcher, "SHARED_WORK", shared_work)
+    collection = await filled(open_backend, put)
+    runs.go.set()
+    await collection.search("", QUERIES[:1], options)
     assert runs.threads == [threading.current_thread().name]
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(20, [20]), (2 * searcher.SHARED_QUERIES, [16, 16])])
-async def test_few_queries_are_not_divided_among_threads_that_fetch_the_same_rows(
-    count: int, sizes: list[int], open_backend: OpenBackend, put: Put, runs: Runs, monkeypatch: pytest.MonkeyPatch
+async def test_no_long_search_keeps_them_waiting(
+    open_backend: OpenBackend, put: Put, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "INLINE_WORK", 1)
-    collection = await filled(open_backend, put, search_threads=2)
+    collection = await filled(open_backend, put)
+    monkeypatch.setattr(searcher, "INLINE_WORK", ROWS // 10 * DIMENSION)
+    long = asyncio.create_task(collection.search("", QUERIES[:2], SearchOptions(exact=True)))
+    await asyncio.to_thread(runs.begun.wait, 30)
+    monkeypatch.setattr(searcher, "run_plan", run_plan)
+    assert await collection.search("", QUERIES[:1], FEW)
+    assert not long.done()
     runs.go.set()
-    await collection.search("", QUERIES[:count], FEW)
-    assert runs.sizes == sizes
+    await long
+
+
+@pytest.mark.parametrize(("colour", "count"), [("red", 1), ("blue", 2)], ids=["still passes", "passes no more"])
+async def test_a_run_is_repeated_only_if_what_it_found_passes_no_more(
+    colour: str, count: int, open_backend: OpenBackend, put: Put, runs: Runs
+) -> None:
+    collection = await filled(open_backend, put)
+    options = SearchOptions(filter=RED, fields=Fields(metadata=True))
+    asked = asyncio.create_task(collection.search("", VECTORS[:1], options))
+    await asyncio.to_thread(runs.begun.wait, 30)
+    changes = MetadataChanges({"colour": colour, "seen": True}, frozenset())
+    await collection.update_metadata("", ByIds(("0",)), changes, acknowledgement=Acknowledgement.SEARCHABLE)
+    runs.go.set()
+    (hits,) = await asked
+    assert len(runs.sizes) == count
+    assert hits.records is not None
+    assert all(record.metadata["colour"] == "red" for record in hits.records)
+    assert ("0" in hits.ids) == (colour == "red")

@@ -1,0 +1,44 @@
+"""Which searches have company: whether several callers ask the same at once, which the event loop cannot see.
+
+It brings searches one by one, and while it runs one itself nobody can join. Only a run on another thread shows who else asks meanwhile, and costs whoever is
+alone a way there and back. So those that stayed alone are left to the loop, and tried again now and then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+LONELY_RUNS = 2
+"""Runs of one query each after which a question is taken for one caller's. Those whom one run kept waiting come with the next one, so that every other
+run may be of one query though many ask."""
+ASKED_ALONE = 16
+"""How often it is then asked before that is tried again."""
+KEPT = 256
+"""Questions that are remembered; what has been asked by one caller for longest is forgotten first."""
+
+
+class Company:
+    """What was seen of each question lately."""
+
+    def __init__(self) -> None:
+        self._lonely: OrderedDict[Hashable, tuple[int, int]] = (
+            OrderedDict()
+        )  # runs of one query; times still to be asked alone
+
+    def expected(self, question: Hashable) -> bool:
+        """Tell whether to wait for others who ask this; counts as asking."""
+        runs, alone = self._lonely.get(question, (0, 0))
+        if not alone:
+            return True
+        self._lonely[question] = runs, alone - 1
+        return False
+
+    def came(self, question: Hashable, queries: int) -> None:
+        """Note how many queries ran together."""
+        runs, _ = self._lonely.pop(question, (0, 0))
+        if queries > 1:
+            return
+        self._lonely[question] = runs + 1, ASKED_ALONE if runs + 1 >= LONELY_RUNS else 0
+        if len(self._lonely) > KEPT:
+            self._lonely.popitem(last=False)
