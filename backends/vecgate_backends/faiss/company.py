@@ -28,17 +28,19 @@ class Company:
 
     def expected(self, question: Hashable) -> bool:
         """Tell whether to wait for others who ask this; counts as asking."""
-        runs, alone = self._lonely.get(question, (0, 0))
+        known = hash(question)
+        runs, alone = self._lonely.get(known, (0, 0))
         if not alone:
             return True
-        self._lonely[question] = runs, alone - 1
+        self._lonely[known] = runs, alone - 1
         return False
 
     def came(self, question: Hashable, queries: int) -> None:
         """Note how many queries ran together."""
-        runs, _ = self._lonely.pop(question, (0, 0))
+        known = hash(question)
+        runs, _ = self._lonely.pop(known, (0, 0))
         if queries > 1:
             return
-        self._lonely[question] = runs + 1, ASKED_ALONE if runs + 1 >= LONELY_RUNS else 0
+        self._lonely[known] = runs + 1, ASKED_ALONE if runs + 1 >= LONELY_RUNS else 0
         if len(self._lonely) > KEPT:
             self._lonely.popitem(last=False)

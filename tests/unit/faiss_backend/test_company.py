@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from vecgate_backends.faiss.company import ASKED_ALONE, KEPT, LONELY_RUNS, Company
 
 
@@ -38,6 +40,19 @@ def test_a_trial_that_stays_alone_is_followed_by_many_that_are_not_tried() -> No
     company.came("a", 2)
     company.came("a", 1)
     assert company.expected("a")
+
+
+def test_a_question_is_not_kept_alive() -> None:
+    class Partition:
+        pass
+
+    company, partition = Company(), Partition()
+    left = weakref.ref(partition)
+    for _ in range(LONELY_RUNS):
+        company.came((partition, 10), 1)
+    assert not company.expected((partition, 10))
+    del partition
+    assert left() is None
 
 
 def test_no_more_questions_are_remembered_than_are_kept() -> None:
