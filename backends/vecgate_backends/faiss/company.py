@@ -10,12 +10,11 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 LONELY_RUNS = 2
-"""Runs of one query each after which a question is taken for one caller's. Those whom one run kept waiting come with the next one, so that every other
-run may be of one query though many ask."""
+"""Runs of one query, with nobody else asking meanwhile, after which a question is taken for one caller's."""
 ASKED_ALONE = 16
 """How often it is then asked before that is tried again."""
-KEPT = 256
-"""Questions that are remembered; what has been asked by one caller for longest is forgotten first."""
+KEPT = 4096
+"""Questions of one caller that are remembered, some 200 bytes each; the one not asked for longest is forgotten first."""
 
 
 class Company:
@@ -33,10 +32,11 @@ class Company:
         if not alone:
             return True
         self._lonely[known] = runs, alone - 1
+        self._lonely.move_to_end(known)
         return False
 
     def came(self, question: Hashable, queries: int) -> None:
-        """Note how many queries ran together."""
+        """Note, at the end of a run, how many queries ran together or came meanwhile."""
         known = hash(question)
         runs, _ = self._lonely.pop(known, (0, 0))
         if queries > 1:

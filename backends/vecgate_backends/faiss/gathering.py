@@ -71,15 +71,12 @@ class _Gathered:
 
 
 class SearchGathering:
-    """Gathers single searches of one collection; used on the event loop.
+    """Gathers single searches of one collection; used on the event loop."""
 
-    Attributes:
-        company: told of every run.
-    """
-
-    def __init__(self, runner: Runner, *, concurrent_runs: int) -> None:
-        self.company = Company()
+    def __init__(self, runner: Runner, *, concurrent_runs: int, company: Company | None = None) -> None:
+        """Begin with none; `company` is told of every run on another thread."""
         self._runner = runner
+        self._company = company
         self._free = concurrent_runs
         self._waiting: dict[Question, _Gathered] = {}
         self._due = False
@@ -105,9 +102,7 @@ class SearchGathering:
         question = next(iter(self._waiting))
         gathered = self._waiting[question]
         try:
-            taken = self._take(question, MOST_QUERIES)
-            self.company.came(question, len(taken.queries))
-            self._run(self._runner.plan(question), taken)
+            self._run(question, self._runner.plan(question), self._take(question, MOST_QUERIES))
         except Exception as error:  # noqa: BLE001  # whatever it is belongs to those who wait
             self._waiting.pop(question, None)
             _fail(gathered.answers, error)
@@ -122,23 +117,27 @@ class SearchGathering:
         awaited = [(query, answer) for query, answer in pairs if not answer.done()]
         return _Gathered([query for query, _ in awaited], [answer for _, answer in awaited])
 
-    def _run(self, plan: Plan, gathered: _Gathered) -> None:
+    def _run(self, question: Question, plan: Plan, gathered: _Gathered) -> None:
         if not gathered.queries:
             return
         if len(gathered.queries) == 1 and (ranking := self._runner.run_alone(plan, gathered.queries[0])) is not None:
             gathered.answers[0].set_result(Ranked(plan, ranking))
             return
         self._free -= 1
-        task = asyncio.create_task(self._await(plan, gathered))
+        task = asyncio.create_task(self._await(question, plan, gathered))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _await(self, plan: Plan, gathered: _Gathered) -> None:
+    async def _await(self, question: Question, plan: Plan, gathered: _Gathered) -> None:
         try:
             _answer(gathered.answers, plan, await self._runner.run_aside(plan, np.concatenate(gathered.queries)))
         except Exception as error:  # noqa: BLE001  # as above
             _fail(gathered.answers, error)
         finally:
+            if self._company is not None:
+                # Whoever came meanwhile would have asked beside it.
+                waiting = self._waiting.get(question)
+                self._company.came(question, len(gathered.queries) + (len(waiting.queries) if waiting else 0))
             self._free += 1
             self._schedule()
 

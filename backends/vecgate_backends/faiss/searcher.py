@@ -12,6 +12,7 @@ import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
+from vecgate_backends.faiss.company import Company
 from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.gathering import Question, SearchGathering
 from vecgate_backends.faiss.partition import Partition
@@ -24,15 +25,16 @@ from vecgate_backends.filters import Filter
 from vecgate_backends.records import CollectionSpec, FlatIndex, FloatMatrix, HnswIndex, IvfIndex, Record
 
 INLINE_WORK = 16_000_000
-"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop, unless it shares its work: about 2 ms. A hop to another thread and back
-costs more than a short search does, and two threads that both want the interpreter wait for each other."""
+"""Multiplications, rows x dimension x queries, up to which a search runs on the event loop, unless it shares its work: about 2 ms. A hop to
+another thread and back costs more than a short search does, and two threads that both want the interpreter wait for each other."""
 USUAL_BREADTHS = Breadths()
 UNEXPLAINED = Explanation("")
 INLINE_WORST_WORK = 80_000_000
 """The same if every walk starves, which few do: about 10 ms."""
 SHARED_WORK = 2_000_000
-"""Components of rows from all over a block, about 0.5 to 1.5 ms a query, from which on searches with the same filter compare them together, each in a third
-of the time and less, on a thread that does nothing else: no long search keeps them waiting."""
+"""Components of rows from all over a block, about 0.5 to 1.5 ms a query, from which on searches with the same filter compare them together,
+each in a third of the time and less, on a thread that does nothing else: they wait for no long search, at most for a run of such searches in each
+other collection."""
 ALONE = 2
 """Times as much work does a search on the event loop that no other one came with."""
 ATTEMPTS = 3
@@ -52,7 +54,8 @@ class Searcher:
         self._threads = threads
         self._matches = FilterMatches()
         self._gathering = SearchGathering(self, concurrent_runs=threads.search_threads)
-        self._sharing = SearchGathering(_Sharing(self, threads), concurrent_runs=1)
+        self._company = Company()
+        self._sharing = SearchGathering(_Sharing(self, threads), concurrent_runs=1, company=self._company)
 
     async def search(self, partition: Partition, queries: FloatMatrix, options: SearchOptions) -> list[Hits]:
         """Return the hits of each query, shape (n, dimension), as the caller gave them."""
@@ -87,7 +90,9 @@ class Searcher:
             return True
         if partition.metadata_updates != reading:  # some were read before it, some after
             return False
-        return bool(np.isin(found, self._matches.of(node, repr(node), partition)).all())
+        passing = self._matches.of(node, repr(node), partition)
+        places = np.searchsorted(passing, found)
+        return not found or (len(passing) > 0 and bool((passing[np.minimum(places, len(passing) - 1)] == found).all()))
 
     def plan(self, question: Question) -> Plan:
         """Choose how the question is answered now."""
@@ -123,7 +128,7 @@ class Searcher:
             "" if options.filter is None else repr(options.filter),
         )
         plan = self.plan(question)
-        shared = not inline and _is_shared(plan, queries) and self._sharing.company.expected(question)
+        shared = not inline and _is_shared(plan, queries) and self._company.expected(question)
         if inline or (_is_short(plan, queries) and not shared):
             return plan, run_plan(plan, queries)
         if len(queries) == 1:

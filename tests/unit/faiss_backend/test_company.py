@@ -22,14 +22,6 @@ def test_company_is_expected_until_runs_stay_alone() -> None:
     assert company.expected("b")
 
 
-def test_every_other_run_may_be_of_one_query() -> None:
-    company = Company()
-    for _ in range(10):
-        company.came("a", 1)
-        company.came("a", 7)
-        assert company.expected("a")
-
-
 def test_a_trial_that_stays_alone_is_followed_by_many_that_are_not_tried() -> None:
     company = Company()
     for _ in range(LONELY_RUNS):

@@ -96,6 +96,47 @@ async def test_who_asks_alone_is_left_to_the_loop_and_tried_again(
     assert aside == [True] * LONELY_RUNS + [False] * ASKED_ALONE + [True]
 
 
+async def test_those_who_come_during_a_trial_join_it(open_backend: OpenBackend, put: Put, runs: Runs) -> None:
+    collection = await filled(open_backend, put)
+    runs.go.set()
+    for query in QUERIES[: LONELY_RUNS + ASKED_ALONE]:
+        await collection.search("", query[np.newaxis], FEW)
+    runs.sizes.clear()
+    runs.begun.clear()
+    runs.go.clear()
+    asked = [asyncio.create_task(collection.search("", QUERIES[:1], FEW))]
+    await asyncio.to_thread(runs.begun.wait, 30)
+    for query in QUERIES[1:6]:
+        asked.append(asyncio.create_task(collection.search("", query[np.newaxis], FEW)))
+        await asyncio.sleep(0.001)
+    runs.go.set()
+    await asyncio.gather(*asked)
+    await collection.search("", QUERIES[:1], FEW)
+    assert runs.sizes == [1, 5, 1]
+    assert {thread.split("_")[0] for thread in runs.threads[-3:]} == {"vecgate-compare"}
+
+
+async def test_what_was_read_before_an_update_and_what_after_it_do_not_go_together(
+    open_backend: OpenBackend, put: Put
+) -> None:
+    collection = await filled(open_backend, put)
+    partition, still_pass = collection._partition(""), collection._searcher._still_pass
+    passing = partition.metadata.matching(RED).tolist()
+    failing = partition.metadata.matching(Eq("colour", "blue")).tolist()
+    partition.metadata_updates = 5
+    for found, updates, passes in (
+        (passing, (4, 5), True),
+        (passing, (3, 4), False),
+        (failing[:1], (5, 5), True),
+        (failing[:1], (4, 5), False),
+        (passing + failing[-1:], (4, 5), False),
+        ([], (4, 5), True),
+    ):
+        assert still_pass(RED, partition, found, updates) is passes
+    assert still_pass(None, partition, failing, (3, 4))
+    assert not still_pass(Eq("colour", "green"), partition, passing, (4, 5))
+
+
 @pytest.mark.parametrize(
     ("options", "shared_work"),
     [(FEW, ROWS // 10 * DIMENSION), (MOST, 1), (SearchOptions(fields=IDS_ONLY), 1)],

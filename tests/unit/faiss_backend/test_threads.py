@@ -31,6 +31,7 @@ def test_building_yields_to_searches() -> None:
         sealing = threads.sealers.submit(Urgency.FULL_HEAD, niceness).result()
         assert usual < sealing < usual + BUILDING_NICENESS
         assert threads.searchers.submit(niceness).result() == usual
+        assert threads.comparer.submit(niceness).result() == usual
     finally:
         threads.stop()
 
@@ -40,9 +41,18 @@ def test_each_pool_has_its_own_number_of_openmp_threads() -> None:
     try:
         assert threads.builders.submit(Urgency.REBUILD, faiss.omp_get_max_threads).result() == 3
         assert threads.searchers.submit(faiss.omp_get_max_threads).result() == 1
+        assert threads.comparer.submit(faiss.omp_get_max_threads).result() == 1
         assert faiss.omp_get_max_threads() == 1
     finally:
         threads.stop()
+
+
+def test_searches_end_with_their_threads() -> None:
+    threads = Threads.start(2, 1, 1)
+    threads.stop()
+    for pool in (threads.searchers, threads.comparer):
+        with pytest.raises(RuntimeError, match="shutdown"):
+            pool.submit(niceness)
 
 
 def test_a_search_is_not_spread_over_cores_by_the_linear_algebra() -> None:
