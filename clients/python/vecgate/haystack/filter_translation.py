@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ StoreFilter: TypeAlias = Mapping[str, Any] | Filter | str
 
 NOTHING = field("haystack:nothing").exists()
 """True of no record: no record has the field."""
+MAX_ID_BYTES = 512
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 PARTS_OF_A_DOCUMENT = ("id", "content", "blob", "meta", "score", "embedding", "sparse_embedding")
 RANGES: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
@@ -126,10 +129,19 @@ def _comparison(node: Mapping[str, Any]) -> Translation:
 
 def _ids(kind: str, value: Any) -> tuple[str, ...] | None:
     if kind == "==" and isinstance(value, str):
-        return (value,)
+        return tuple(filter(_may_be_an_id, (value,)))
     if kind == "in" and all(isinstance(each, str) for each in value):
-        return tuple(dict.fromkeys(value))
+        return tuple(filter(_may_be_an_id, dict.fromkeys(value)))
     return None
+
+
+def _may_be_an_id(text: str) -> bool:
+    """Tell whether a record may have this id: the server refuses to be asked for another."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= MAX_ID_BYTES and not CONTROL_CHARACTER.search(text)
 
 
 def _equal(place: str, value: Any) -> Filter:

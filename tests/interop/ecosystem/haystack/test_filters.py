@@ -204,6 +204,19 @@ def test_an_update_changes_what_matches_and_nothing_else(
     )
 
 
+@pytest.mark.parametrize("no_id", ["", "a" * 513, "a\n", "\x85", "\ud800"], ids=ascii)
+def test_what_can_be_no_id_is_that_of_no_document(
+    store_of: Callable[[list[Document]], VecgateDocumentStore], no_id: str
+) -> None:
+    longest = "b" * 512
+    store = store_of([Document(id="a"), Document(id=longest)])
+    assert store.filter_documents({"field": "id", "operator": "==", "value": no_id}) == []
+    among = {"field": "id", "operator": "in", "value": [no_id, longest]}
+    assert [document.id for document in store.filter_documents(among)] == [longest]
+    assert store.count_documents_by_filter(among) == 1
+    assert store.update_by_filter({"field": "id", "operator": "==", "value": no_id}, {"p": 1}) == 0
+
+
 def same(name: str, meta: dict[str, Any]) -> dict[str, Any]:
     return {"field": f"meta.{name}", "operator": "==", "value": meta[name]}
 
