@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vecgate_backends.faiss import gathering
+from vecgate_backends.faiss.company import ASKED_ALONE, LONELY_RUNS, Company
 from vecgate_backends.faiss.gathering import Question, Ranked, SearchGathering
 from vecgate_backends.faiss.partition import Partition
 from vecgate_backends.faiss.search import Plan, Ranking
@@ -106,6 +107,25 @@ async def test_what_arrives_while_all_threads_are_busy_is_gathered_behind_them()
     for event in runs.held:
         event.set()
     assert ids(await asyncio.gather(*tasks)) == ["0", "1", "2", "3", "4"]
+
+
+async def test_those_who_wait_for_a_run_are_company() -> None:
+    runs, company = Runs(waits=True), Company()
+    gathered = SearchGathering(runs, concurrent_runs=1, company=company)
+    for _ in range(LONELY_RUNS):
+        company.came(QUESTION, 1)
+    for _ in range(ASKED_ALONE):
+        assert not company.expected(QUESTION)
+    tasks = [asyncio.create_task(gathered.ask(QUESTION, query(0)))]
+    await asyncio.sleep(0.001)
+    tasks.append(asyncio.create_task(gathered.ask(QUESTION, query(1))))
+    await asyncio.sleep(0.001)
+    runs.held[0].set()
+    await tasks[0]
+    await asyncio.sleep(0.001)
+    assert company.expected(QUESTION)
+    runs.held[1].set()
+    assert ids(await asyncio.gather(*tasks)) == ["0", "1"]
 
 
 async def test_a_run_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:

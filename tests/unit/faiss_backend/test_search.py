@@ -21,8 +21,8 @@ from vecgate_backends.faiss.build_steps import BuildSteps
 from vecgate_backends.faiss.collection import FaissCollection
 from vecgate_backends.faiss.index_building import build_index
 from vecgate_backends.faiss.scoring import index_form, squared_norms
-from vecgate_backends.faiss.search import Ranking, Step, make_plan, run_plan
-from vecgate_backends.faiss.segment_index import Breadth, Breadths
+from vecgate_backends.faiss.search import Plan, Ranking, Step, make_plan, run_plan
+from vecgate_backends.faiss.segment_index import Breadth, Breadths, Effort
 from vecgate_backends.faiss.turns import Turns, Work
 from vecgate_backends.filters import And, Compare, Eq, Filter, Not, Order
 from vecgate_backends.memory import MemoryBackend, MemoryOptions
@@ -249,6 +249,13 @@ def test_the_cost_of_a_step_counts_rows() -> None:
     block = block_of(VECTORS[:100], Metric.COSINE, None)
     assert Step(block, None, 100, None).cost == 100
     assert Step(block, np.arange(10), 10, None).cost == 20
+
+
+def test_rows_are_gathered_where_few_are_wanted_and_none_are_walked_to() -> None:
+    block = block_of(VECTORS[:100], Metric.COSINE, None)
+    few, most = Step.exact(block, np.arange(10)), Step.exact(block, np.arange(90))
+    walked = replace(Step.exact(block, np.arange(20)), effort=Effort(20, 20, 5))
+    assert Plan(Metric.COSINE, 10, (few, walked, most, few)).gathered == 20
 
 
 def test_where_most_rows_are_dead_the_others_are_picked_out() -> None:
