@@ -57,6 +57,14 @@ class Block:
         return replace(self, live=live, dead=len(live) - int(np.count_nonzero(live)))
 
 
+def among(ascending: NDArray[np.integer], values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Tell which of some values, of any shape, are among ascending ones."""
+    if not len(ascending):
+        return np.zeros(values.shape, np.bool_)
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.asarray(ascending[places] == values)
+
+
 def record_ids(blocks: Sequence[Block], internal_ids: NDArray[np.int64]) -> list[str]:
     """Return the ids of the records of those of these versions, ascending, that the blocks hold; in no order."""
     return [block.record_ids[row] for block in blocks for row in block.rows_of(internal_ids).tolist()]

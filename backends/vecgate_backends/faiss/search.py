@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vecgate_backends.faiss.block import Block
+from vecgate_backends.faiss.block import Block, among
 from vecgate_backends.faiss.scoring import Rows, final_scores, nearness, nearness_of_rows, nearness_of_some
 from vecgate_backends.faiss.segment_index import GATHERED, SPARE, Breadths, Effort, SegmentIndex
 from vecgate_backends.records import FloatMatrix, FloatVector, Metric
@@ -86,8 +86,7 @@ class Step:
             return (rows >= 0) & self.block.live[rows]  # row -1 reads the last one
         if rows.size * LOOKED_UP > len(self.block):
             return (rows >= 0) & ~self.unwanted()[rows]
-        places = np.searchsorted(self.passing, rows)
-        return np.asarray(self.passing[np.minimum(places, self.count - 1)] == rows)
+        return among(self.passing, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from vecgate_backends.answers import Explanation, Hits
 from vecgate_backends.contract import SearchOptions
+from vecgate_backends.faiss.block import among
 from vecgate_backends.faiss.company import Company
 from vecgate_backends.faiss.filter_matches import FilterMatches
 from vecgate_backends.faiss.gathering import Question, SearchGathering
@@ -90,9 +91,7 @@ class Searcher:
             return True
         if partition.metadata_updates != reading:  # some were read before it, some after
             return False
-        passing = self._matches.of(node, repr(node), partition)
-        places = np.searchsorted(passing, found)
-        return not found or (len(passing) > 0 and bool((passing[np.minimum(places, len(passing) - 1)] == found).all()))
+        return bool(among(self._matches.of(node, repr(node), partition), np.array(found, np.int64)).all())
 
     def plan(self, question: Question) -> Plan:
         """Choose how the question is answered now."""

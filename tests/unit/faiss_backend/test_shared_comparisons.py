@@ -67,17 +67,22 @@ def told(found: list[Hits]) -> list[tuple[list[str], list[float]]]:
     return [(list(hits.ids), hits.scores.tolist()) for hits in found]
 
 
-async def test_those_who_ask_while_rows_are_fetched_are_answered_together(
-    open_backend: OpenBackend, put: Put, runs: Runs
-) -> None:
-    collection = await filled(open_backend, put)
+async def six_of_whom_five_come_later(collection: FaissCollection, runs: Runs) -> list[Hits]:
+    """Ask for the first queries, all but one of them while the first is run, one in a step of the loop."""
     asked = [asyncio.create_task(collection.search("", QUERIES[:1], FEW))]
     await asyncio.to_thread(runs.begun.wait, 30)
     for query in QUERIES[1:6]:
         asked.append(asyncio.create_task(collection.search("", query[np.newaxis], FEW)))
         await asyncio.sleep(0.001)
     runs.go.set()
-    together = [hits for found in await asyncio.gather(*asked) for hits in found]
+    return [hits for found in await asyncio.gather(*asked) for hits in found]
+
+
+async def test_those_who_ask_while_rows_are_fetched_are_answered_together(
+    open_backend: OpenBackend, put: Put, runs: Runs
+) -> None:
+    collection = await filled(open_backend, put)
+    together = await six_of_whom_five_come_later(collection, runs)
     assert runs.sizes == [1, 5]
     assert {thread.split("_")[0] for thread in runs.threads} == {"vecgate-compare"}
     one_by_one = [hits for query in QUERIES[:6] for hits in await collection.search("", query[np.newaxis], FEW)]
@@ -104,13 +109,7 @@ async def test_those_who_come_during_a_trial_join_it(open_backend: OpenBackend, 
     runs.sizes.clear()
     runs.begun.clear()
     runs.go.clear()
-    asked = [asyncio.create_task(collection.search("", QUERIES[:1], FEW))]
-    await asyncio.to_thread(runs.begun.wait, 30)
-    for query in QUERIES[1:6]:
-        asked.append(asyncio.create_task(collection.search("", query[np.newaxis], FEW)))
-        await asyncio.sleep(0.001)
-    runs.go.set()
-    await asyncio.gather(*asked)
+    await six_of_whom_five_come_later(collection, runs)
     await collection.search("", QUERIES[:1], FEW)
     assert runs.sizes == [1, 5, 1]
     assert {thread.split("_")[0] for thread in runs.threads[-3:]} == {"vecgate-compare"}
